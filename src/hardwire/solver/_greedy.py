@@ -1,0 +1,149 @@
+"""One run of the greedy elimination over a matrix of digits: state, blocks, closing trees."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hardwire.errors import RangeError
+from hardwire.solver import _core
+from hardwire.solver.cost import Ints
+from hardwire.solver.csd import csd_masks, csd_weight, popcount
+from hardwire.solver.graph import AdderGraph
+
+MAX_LEVELS = 60
+"""Depth limits above this bind nothing: 2^depth is kept in 63 bits."""
+
+_STEPS_PER_CALL = 2000
+_BLOCK_WORK = 60_000_000
+
+
+@dataclass(frozen=True)
+class Sources:
+    """What the digits multiply: arrival level and value range of each row."""
+
+    depth: Ints
+    lo: NDArray[np.float64]
+    hi: NDArray[np.float64]
+
+
+def minimal_depth(matrix: Ints, depth: Ints) -> Ints:
+    """Least possible level of each column's sum: ceil(log2(Σ 2^depth over its digits)); 0 for a zero column.
+
+    Two-operand trees can meet any set of arrival levels whose Kraft sum fits (Golumbic 1976).
+    """
+    weights = csd_weight(matrix)
+    base = int(depth.min(initial=0))
+    if int(depth.max(initial=0)) - base > 40:
+        raise RangeError(
+            f"the inputs arrive over {int(depth.max()) - base} adder levels, more than the 40 that a limit can span",
+            hint="register the early inputs, or drop the depth limit",
+        )
+    kraft = (weights * (np.int64(1) << (depth - base))[:, None]).sum(axis=0)
+    levels = np.array([(int(k) - 1).bit_length() + base if k else 0 for k in kraft], np.int64)
+    return np.asarray(np.where(kraft > 0, levels, 0), np.int64)
+
+
+def _row_blocks(weight_per_row: Ints, n_cols: int, digits_per_col: Ints) -> int:
+    """Into how many blocks of rows to split, so that counting pairs stays affordable."""
+    work = float((digits_per_col.astype(np.float64) ** 2).sum())
+    return int(min(max(1, np.ceil(work / _BLOCK_WORK)), max(1, weight_per_row.size)))
+
+
+def run(matrix: Ints, sources: Sources, deadline: Ints | None, mode: int, seed: int) -> AdderGraph:
+    """Shift-and-add graph of y = x @ matrix (n_sources, n_columns), one input a source.
+
+    `deadline`: latest level of each column, or None. `mode` and `seed` steer the choice among pairs.
+    """
+    n_src, n_cols = matrix.shape
+    pos, neg = csd_masks(matrix)
+    digits = popcount(pos | neg)
+    per_col = digits.sum(axis=0)
+    total = int(per_col.sum())
+    blocks = _row_blocks(digits.sum(axis=1), n_cols, per_col)
+
+    # entries, node by node; with several blocks of rows a column becomes one virtual column a block
+    node, col = np.nonzero(digits)
+    block_of = np.minimum((np.arange(n_src) * blocks) // max(n_src, 1), blocks - 1)
+    virtual = col * blocks + block_of[node]
+    n_virtual = n_cols * blocks
+    n_entries = node.size
+    capacity = n_entries + total + 1
+    e_col = np.zeros(capacity, np.int32)
+    e_node = np.zeros(capacity, np.int32)
+    e_pos = np.zeros(capacity, np.uint64)
+    e_neg = np.zeros(capacity, np.uint64)
+    e_slot = np.full(capacity, -1, np.int64)
+    e_col[:n_entries], e_node[:n_entries] = virtual, node
+    e_pos[:n_entries], e_neg[:n_entries] = pos[node, col], neg[node, col]
+    col_digits = np.bincount(virtual, weights=digits[node, col], minlength=n_virtual).astype(np.int64)
+    col_start = np.concatenate([[0], np.cumsum(col_digits + 1)])
+    col_len = np.bincount(virtual, minlength=n_virtual).astype(np.int64)
+    col_list = np.zeros(int(col_start[-1]) + 1, np.int64)
+    order = np.argsort(virtual, kind="stable")
+    first_of_col = np.concatenate([[0], np.cumsum(col_len)])[:-1]
+    place = col_start[virtual[order]] + np.arange(n_entries) - first_of_col[virtual[order]]
+    col_list[place] = order
+    e_slot[order] = place
+
+    n_max = n_src + total + 1
+    node_a, node_b = np.zeros(n_max, np.int32), np.zeros(n_max, np.int32)
+    node_sa, node_sb = np.zeros(n_max, np.int8), np.zeros(n_max, np.int8)
+    node_neg = np.zeros(n_max, np.bool_)
+    node_depth = np.zeros(n_max, np.int64)
+    node_lo, node_hi = np.zeros(n_max, np.float64), np.zeros(n_max, np.float64)
+    node_first, node_len = np.zeros(n_max, np.int64), np.zeros(n_max, np.int64)
+    base = int(sources.depth.min(initial=0))
+    node_depth[:n_src] = sources.depth - base
+    node_lo[:n_src], node_hi[:n_src] = sources.lo, sources.hi
+    node_len[:n_src] = np.bincount(node, minlength=n_src)
+    node_first[:n_src] = np.concatenate([[0], np.cumsum(node_len[:n_src])])[:-1][:n_src]
+
+    slack = np.zeros(n_virtual, np.int64)
+    limited = deadline is not None
+    if deadline is not None:
+        kraft = (digits * (np.int64(1) << node_depth[:n_src])[:, None]).sum(axis=0)
+        spare = (np.int64(1) << np.clip(deadline - base, 0, MAX_LEVELS)) - kraft
+        slack[:] = np.repeat(spare // blocks, blocks)
+
+    keys, counts, used, heap_score, heap_key, heap_n = _core.count_pairs(
+        n_virtual, col_start, col_len, col_list, e_node, e_pos, e_neg, node_lo, node_hi, mode, seed
+    )
+    n_nodes = n_src
+    while heap_n:
+        n_nodes, n_entries, keys, counts, used, heap_score, heap_key, heap_n = _core.eliminate(
+            _STEPS_PER_CALL, n_nodes, limited, mode, seed,
+            node_a, node_b, node_sa, node_sb, node_neg, node_depth, node_lo, node_hi, node_first, node_len,
+            e_col, e_node, e_pos, e_neg, e_slot, n_entries,
+            col_start, col_len, col_list, col_digits, slack,
+            keys, counts, used, heap_score, heap_key, heap_n,
+        )  # fmt: skip
+
+    if blocks > 1:  # join the blocks of each column again
+        lists = [col_list[col_start[v] : col_start[v] + col_len[v]] for v in range(n_virtual)]
+        joined = [np.concatenate(lists[j * blocks : (j + 1) * blocks]) for j in range(n_cols)]
+        col_len = np.array([x.size for x in joined], np.int64)
+        col_start = np.concatenate([[0], np.cumsum(col_len)])
+        col_list = np.concatenate([*joined, np.zeros(1, np.int64)])
+    out_node = np.full(n_cols, -1, np.int32)
+    out_shift = np.zeros(n_cols, np.int8)
+    out_neg = np.zeros(n_cols, np.bool_)
+    n_nodes = _core.close_columns(
+        n_nodes, node_a, node_b, node_sa, node_sb, node_neg, node_depth, node_lo, node_hi,
+        col_start, col_len, col_list, e_node, e_pos, e_neg, out_node, out_shift, out_neg,
+    )  # fmt: skip
+    new = slice(n_src, n_nodes)
+    return AdderGraph(
+        n_inputs=n_src,
+        a=node_a[new].copy(),
+        b=node_b[new].copy(),
+        shift_a=node_sa[new].copy(),
+        shift_b=node_sb[new].copy(),
+        negate_b=node_neg[new].copy(),
+        out_node=out_node,
+        out_shift=out_shift,
+        out_negate=out_neg,
+    )
+

@@ -1,0 +1,239 @@
+"""Constant-matrix multiplication: y = x @ matrix by shifts and shared additions.
+
+`solve` tries several plans and keeps the cheapest graph. A plan is a choice of pair score and seed for the greedy
+elimination (`_greedy`), with or without a first stage that writes columns as differences from other columns
+(`_tree`, a spanning tree over columns). Every graph is checked against the matrix before it is returned.
+
+Sources: two-term elimination over signed digits: Hartley 1996, Hosangadi et al. 2005, Aksoy et al. 2014; differences of
+columns along a spanning tree: Muhammad & Roy 2002, Sun et al. 2025 (da4ml, from the paper alone).
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import OrderedDict
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from hardwire.errors import DataError, InternalError
+from hardwire.solver import _greedy, _tree
+from hardwire.solver.cost import AdderCost, FullAdderCost, Ints
+from hardwire.solver.graph import AdderGraph, input_box
+
+MAX_CONSTANT = 1 << 31
+"""Largest magnitude of a matrix entry."""
+
+_CACHE_ENTRIES = 256
+_cache: OrderedDict[tuple[object, ...], AdderGraph] = OrderedDict()
+_cache_lock = threading.Lock()
+
+
+@dataclass(frozen=True)
+class Plan:
+    """One way to go about a matrix: pair score, seed, and edges allowed on a path of the column tree (0: no tree)."""
+
+    mode: int
+    seed: int
+    tree: int = 0
+
+
+def plans(effort: int, seed: int, n_columns: int) -> list[Plan]:
+    """What `solve` tries at this effort; a larger effort tries what a smaller one does and more."""
+    base = seed * 1_000_003
+    if effort == 0:
+        return [Plan(2, base)]
+    trees = [0, 2, 4, n_columns] if n_columns > 1 else [0]
+    found = [Plan(mode, base, tree) for tree in sorted(set(trees)) for mode in (1, 2)]
+    for restart in range(1, 8 * (effort - 1) + 1):
+        found.append(Plan(2 if restart % 2 else 1, base + restart))
+    return found
+
+
+def solve(
+    matrix: ArrayLike,
+    *,
+    lo: ArrayLike | None = None,
+    hi: ArrayLike | None = None,
+    depth_limit: int | None = None,
+    input_depth: ArrayLike | None = None,
+    effort: int = 1,
+    seed: int = 0,
+    cost: AdderCost | None = None,
+) -> AdderGraph:
+    """Shift-and-add graph of y = x @ matrix.
+
+    `matrix`: integers (n_inputs, n_outputs) of magnitude up to 2^31. `lo`, `hi`: closed range of each input
+    (signed 8 bits if not given). `input_depth`: adder level at which each input arrives (0 if not given).
+    `depth_limit`: levels allowed beyond the least possible for the matrix; None for no limit. `effort`: 0 one quick
+    plan, 1 the usual, each step further adds seeded restarts. `cost`: what to minimise (full-adder bits if not
+    given); between equals the fewer adders, then the smaller depth win.
+
+    The same arguments always give the same graph. Raises DataError on arrays of the wrong shape or dtype and on
+    impossible options, RangeError on empty ranges and where a value could leave 62 bits.
+    """
+    constants = _checked_matrix(matrix)
+    n_in = constants.shape[0]
+    box_lo, box_hi = input_box(n_in, -128 if lo is None else lo, 127 if hi is None else hi)
+    arrival = _checked_depth(input_depth, n_in)
+    for name, value, least in (("effort", effort, 0), ("seed", seed, 0), ("depth_limit", depth_limit or 0, 0)):
+        if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < least:
+            raise DataError(f"solver option `{name}` is {value!r}, not an integer of at least {least}")
+    model = cost or FullAdderCost()
+
+    unique, column_of, shift_of, negate_of = _distinct_columns(constants)
+    sources = _greedy.Sources(arrival, box_lo.astype(np.float64), box_hi.astype(np.float64))
+    deadline: Ints | None = None
+    if depth_limit is not None:
+        least_depth = int(_greedy.minimal_depth(unique, arrival).max(initial=0))
+        deadline = np.full(unique.shape[1], least_depth + int(depth_limit), np.int64)
+
+    best: tuple[tuple[float, int, int], AdderGraph] | None = None
+    for plan in plans(int(effort), int(seed), unique.shape[1]):
+        if plan.tree:
+            graph = _tree.run(unique, sources, deadline, plan.mode, plan.seed, plan.tree)
+            if graph is None:
+                continue
+        else:
+            graph = _greedy.run(unique, sources, deadline, plan.mode, plan.seed)
+        if deadline is not None and graph.depth(arrival) > int(deadline.max(initial=0)):
+            raise InternalError(f"solver: {plan} came out {graph.depth(arrival)} levels deep, not within its limit")
+        merit = (graph.cost(model, box_lo, box_hi), graph.n_adders, graph.depth(arrival))
+        if best is None or merit < best[0]:
+            best = (merit, graph)
+    assert best is not None  # the first plan has no tree and always succeeds
+    graph = _expand_columns(best[1], column_of, shift_of, negate_of)
+    graph.check()
+    if not np.array_equal(graph.matrix(), constants):
+        raise InternalError("solver: the adder graph does not compute the matrix", hint="report the matrix")
+    return graph
+
+
+def solve_cached(
+    matrix: ArrayLike,
+    *,
+    lo: ArrayLike | None = None,
+    hi: ArrayLike | None = None,
+    depth_limit: int | None = None,
+    input_depth: ArrayLike | None = None,
+    effort: int = 1,
+    seed: int = 0,
+    cost: AdderCost | None = None,
+) -> AdderGraph:
+    """`solve`, remembering the last 256 results of this process; `cost` must be hashable.
+
+    The returned graph is shared: its arrays are read-only.
+    """
+    constants = _checked_matrix(matrix)
+    box_lo, box_hi = input_box(constants.shape[0], -128 if lo is None else lo, 127 if hi is None else hi)
+    arrival = _checked_depth(input_depth, constants.shape[0])
+    arrays = (constants, box_lo, box_hi, arrival)
+    key = (constants.shape, *(x.tobytes() for x in arrays), depth_limit, effort, seed, cost or FullAdderCost())
+    with _cache_lock:
+        if key in _cache:
+            _cache.move_to_end(key)
+            return _cache[key]
+    graph = solve(
+        constants,
+        lo=box_lo,
+        hi=box_hi,
+        depth_limit=depth_limit,
+        input_depth=arrival,
+        effort=effort,
+        seed=seed,
+        cost=cost,
+    )
+    for array in vars(graph).values():
+        if isinstance(array, np.ndarray):
+            array.flags.writeable = False
+    with _cache_lock:
+        _cache[key] = graph
+        while len(_cache) > _CACHE_ENTRIES:
+            _cache.popitem(last=False)
+    return graph
+
+
+def _checked_matrix(matrix: ArrayLike) -> Ints:
+    array = np.asarray(matrix)
+    if array.ndim != 2:
+        raise DataError(f"the constant matrix has shape {array.shape}, not (n_inputs, n_outputs)")
+    if not np.issubdtype(array.dtype, np.integer) and array.size:
+        raise DataError(
+            f"the constant matrix has dtype {array.dtype}, not integers", hint="scale by 2^f and round before solving"
+        )
+    if array.size and (int(array.max()) > MAX_CONSTANT or int(array.min()) < -MAX_CONSTANT):
+        row, col = np.argwhere((array > MAX_CONSTANT) | (array < -MAX_CONSTANT))[0]
+        raise DataError(
+            f"constant [{row}, {col}] of the matrix is {array[row, col]}, beyond ±2^31",
+            hint="use fewer fractional bits for the weights",
+        )
+    return np.ascontiguousarray(array.astype(np.int64))
+
+
+def _checked_depth(input_depth: ArrayLike | None, n_inputs: int) -> Ints:
+    if input_depth is None:
+        return np.zeros(n_inputs, np.int64)
+    array = np.asarray(input_depth)
+    if array.shape != (n_inputs,) or (array.size and not np.issubdtype(array.dtype, np.integer)):
+        raise DataError(f"input_depth has shape {array.shape} and dtype {array.dtype}, not ({n_inputs},) integers")
+    if array.size and (array.min() < 0 or array.max() > 1 << 20):
+        raise DataError(f"input_depth goes from {array.min()} to {array.max()}, beyond 0 … 2^20 levels")
+    return array.astype(np.int64)
+
+
+def _distinct_columns(matrix: Ints) -> tuple[Ints, NDArray[np.int64], Ints, NDArray[np.bool_]]:
+    """Columns that differ by more than a shift and a sign, and for each column of `matrix` which, shift, sign.
+
+    Zero columns are column -1. The sign of a distinct column is that of its first occurrence.
+    """
+    n_in, n_out = matrix.shape
+    column_of = np.full(n_out, -1, np.int64)
+    shift_of = np.zeros(n_out, np.int64)
+    negate_of = np.zeros(n_out, np.bool_)
+    seen: dict[bytes, int] = {}
+    distinct: list[Ints] = []
+    for j in range(n_out):
+        column = matrix[:, j]
+        used = int(np.bitwise_or.reduce(column)) if n_in else 0
+        if used == 0:
+            continue
+        shift = (used & -used).bit_length() - 1
+        odd = column >> shift
+        which = seen.get(odd.tobytes())
+        opposite = seen.get((-odd).tobytes())
+        if which is None and opposite is None:
+            which = seen[odd.tobytes()] = len(distinct)
+            distinct.append(odd)
+        column_of[j] = which if which is not None else opposite
+        shift_of[j] = shift
+        negate_of[j] = which is None
+    unique = np.stack(distinct, axis=1) if distinct else np.zeros((n_in, 0), np.int64)
+    return np.ascontiguousarray(unique), column_of, shift_of, negate_of
+
+
+def _expand_columns(
+    graph: AdderGraph, column_of: NDArray[np.int64], shift_of: Ints, negate_of: NDArray[np.bool_]
+) -> AdderGraph:
+    """The graph with an output for each original column."""
+    zero = column_of < 0
+    pick = np.where(zero, 0, column_of)
+    if graph.n_outputs == 0:
+        out_node = np.full(column_of.size, -1, np.int32)
+        out_shift = np.zeros(column_of.size, np.int8)
+        out_negate = np.zeros(column_of.size, np.bool_)
+    else:
+        out_node = np.where(zero, -1, graph.out_node[pick]).astype(np.int32)
+        out_shift = np.where(zero, 0, graph.out_shift[pick] + shift_of).astype(np.int8)
+        out_negate = np.where(zero, False, graph.out_negate[pick] ^ negate_of).astype(np.bool_)
+    return AdderGraph(
+        n_inputs=graph.n_inputs,
+        a=graph.a,
+        b=graph.b,
+        shift_a=graph.shift_a,
+        shift_b=graph.shift_b,
+        negate_b=graph.negate_b,
+        out_node=out_node,
+        out_shift=out_shift,
+        out_negate=out_negate,
+    )
