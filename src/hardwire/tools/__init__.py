@@ -1,0 +1,1 @@
+"""External tools: one module each, and the only package that starts processes."""
