@@ -1,0 +1,88 @@
+"""What a layer file provides: the `Layer` interface, and the decorator of import rules."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, ClassVar
+
+from hardwire.fixed import Floats
+from hardwire.network.graph import NetworkBuilder, Node, Shape
+from hardwire.network.records import Record
+
+if TYPE_CHECKING:
+    from hardwire.layers._lowering import Lowering, Wire
+    from hardwire.network.graph import Network
+
+ImportRule = Callable[[Record, NetworkBuilder], str]
+"""Adds a record's nodes to the builder and returns the tensor that the layer's output is."""
+
+
+class Registry:
+    """Layers by kind and import rules by (source, kind); filled as layer files are imported."""
+
+    layers: dict[str, Layer]
+    rules: dict[tuple[str, str], ImportRule]
+    shared: ClassVar[Registry]
+
+    def __init__(self) -> None:
+        self.layers = {}
+        self.rules = {}
+
+
+Registry.shared = Registry()
+
+
+def imports(source: str, *kinds: str) -> Callable[[ImportRule], ImportRule]:
+    """Mark a function as the rule that imports `kinds` from `source` (`keras`, `onnx` or `torch`)."""
+
+    def register(rule: ImportRule) -> ImportRule:
+        for kind in kinds:
+            if (source, kind) in Registry.shared.rules:
+                raise ValueError(f"{source} {kind} is imported twice")
+            Registry.shared.rules[source, kind] = rule
+        return rule
+
+    return register
+
+
+@dataclass(frozen=True)
+class Example:
+    """A small Network that exercises a layer, run by the conformance suite against every back end."""
+
+    name: str
+    network: Network
+
+
+class Layer(ABC):
+    """One kind of node: its shape rule, float meaning and lowering to integer kernels.
+
+    A subclass with a `kind` registers itself when its file is imported.
+    """
+
+    kind: ClassVar[str]
+    exact: ClassVar[bool] = True
+    """Whether fixed-point inputs have a fixed-point result; if not, the node needs an `output` quantiser."""
+    weights: ClassVar[tuple[str, ...]] = ()
+    """Parameters that calibration quantises, in order: the weights first, then the bias."""
+
+    def __init_subclass__(cls) -> None:
+        if "kind" in cls.__dict__:
+            Registry.shared.layers[cls.kind] = cls()
+
+    @abstractmethod
+    def shape(self, node: Node, inputs: Sequence[Shape]) -> Shape:
+        """Shape of the output without the batch axis; raises `ModelError` naming the layer for unfit inputs."""
+
+    @abstractmethod
+    def reference(self, node: Node, inputs: Sequence[Floats]) -> Floats:
+        """Float64 meaning: (N, *shape) arrays in, one out."""
+
+    @abstractmethod
+    def lower(self, node: Node, low: Lowering, inputs: Sequence[Wire]) -> Wire:
+        """Add kernels and steps that compute the node exactly; returns the output's wire."""
+
+    def examples(self) -> Iterator[Example]:
+        """Small networks for the conformance suite."""
+        return iter(())

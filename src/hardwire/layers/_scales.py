@@ -1,0 +1,62 @@
+"""Exact arithmetic on scales and on arrays of reals: every float is an integer times a power of two."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from fractions import Fraction
+from math import gcd, lcm
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hardwire.fixed import Floats, Ints
+
+
+def common_scale(values: Iterable[Fraction]) -> Fraction:
+    """Greatest positive Fraction of which every value is an integer multiple; 1 when all are zero."""
+    top, bottom = 0, 1
+    for value in values:
+        if value:
+            # gcd(a/b, c/d) = gcd(a·d, c·b) / (b·d), kept reduced by working over the common denominator.
+            merged = lcm(bottom, value.denominator)
+            top = gcd(top * (merged // bottom), abs(value.numerator) * (merged // value.denominator))
+            bottom = merged
+    return Fraction(top, bottom) if top else Fraction(1)
+
+
+def integer_ratio(value: Fraction, unit: Fraction) -> int | None:
+    """Return `value / unit` as an int, or None when it is none."""
+    ratio = value / unit
+    return ratio.numerator if ratio.denominator == 1 else None
+
+
+def lsb_exponent(values: Floats) -> Ints:
+    """Exponent of each float64's lowest set bit (value = odd × 2^e), int64; a large number for zeros."""
+    mantissa, exponent = np.frexp(values)
+    codes = np.ldexp(mantissa, 53).astype(np.int64)
+    lowest = codes & -codes
+    trailing = np.where(codes != 0, np.log2(np.maximum(lowest, 1).astype(np.float64)), 0).astype(np.int64)
+    return np.where(codes != 0, exponent.astype(np.int64) - 53 + trailing, 1 << 20)
+
+
+def column_codes(values: Floats, scale: NDArray[Any] | None = None) -> tuple[NDArray[Any], list[Fraction]]:
+    """Write a real matrix (k, m) column by column as exact integers times a scale.
+
+    With `scale` (float64 (m,) or scalar: codes × scale is meant) `values` are the codes already. Returns Python-int
+    codes as an object array (k, m) and the scale of each column.
+    """
+    m = values.shape[1]
+    if scale is not None:
+        units = [Fraction(float(s)) for s in np.broadcast_to(scale, (m,))]
+        return values.astype(np.int64).astype(object), units
+    exponents = lsb_exponent(values)
+    lowest = exponents.min(axis=0) if len(values) else np.full(m, 1 << 20)
+    lowest = np.where(lowest == 1 << 20, 0, lowest)
+    codes = np.ldexp(values, -lowest[None, :].astype(np.int32))
+    small = np.abs(codes) < 2.0**62
+    if small.all():
+        exact = codes.astype(np.int64).astype(object)
+    else:
+        exact = np.array([[int(c) for c in row] for row in codes], object).reshape(codes.shape)
+    return exact, [Fraction(2) ** int(e) for e in lowest]

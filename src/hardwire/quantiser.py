@@ -1,0 +1,125 @@
+"""The quantiser: how a real number becomes a code, exactly as the model's framework defines it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from fractions import Fraction
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hardwire.errors import ModelError
+from hardwire.fixed import FixedType, Floats, Ints, Overflow, Rounding, apply_overflow, round_real, width_of
+
+
+def _ints(value: Any) -> Ints:
+    return np.asarray(value, np.int64)
+
+
+@dataclass(frozen=True, eq=False)
+class Quantiser:
+    """`code = overflow(round(x / scale + zero), lo, hi)`, read back as `(code - zero) × scale`.
+
+    `scale` float64 (> 0), `lo`, `hi`, `zero` int64 broadcast against the tensor's shape without the batch axis.
+    `zero_first` tells whether the zero point is added before rounding (QONNX `Quant`) or after (ONNX
+    `QuantizeLinear`); it matters for ties to even with an odd zero point. Raises `ModelError` for impossible fields.
+    """
+
+    scale: Floats
+    lo: Ints
+    hi: Ints
+    rounding: Rounding = Rounding.RND_CONV
+    overflow: Overflow = Overflow.SAT
+    zero: Ints = field(default_factory=lambda: np.zeros((), np.int64))
+    zero_first: bool = False
+
+    def __post_init__(self) -> None:
+        if not (np.all(np.isfinite(self.scale)) and np.all(self.scale > 0)):
+            raise ModelError(f"quantiser scale must be finite and positive, found {np.min(self.scale)}")
+        if np.any(self.lo > self.hi):
+            raise ModelError("quantiser with an empty range of codes")
+        if self.overflow in (Overflow.WRAP, Overflow.WRAP_SM):
+            span = self.hi - self.lo + 1
+            if np.any(span & (span - 1)) or np.any((self.lo != 0) & (self.lo != -(self.hi + 1))):
+                raise ModelError("a wrapping quantiser needs the whole range of a two's complement or unsigned type")
+        if self.overflow is Overflow.WRAP_SM and np.any(self.lo == 0):
+            raise ModelError("WRAP_SM is defined for signed types only")
+
+    @classmethod
+    def of_type(
+        cls, kind: FixedType, rounding: Rounding = Rounding.RND_CONV, overflow: Overflow = Overflow.SAT
+    ) -> Quantiser:
+        """Return the quantiser to one fixed-point type for the whole tensor."""
+        return cls(np.float64(kind.lsb) * np.ones(()), _ints(kind.lo), _ints(kind.hi), rounding, overflow)
+
+    @classmethod
+    def of_arrays(
+        cls,
+        signed: NDArray[Any] | bool,
+        bits: NDArray[Any] | int,
+        frac: NDArray[Any] | int,
+        rounding: Rounding = Rounding.RND_CONV,
+        overflow: Overflow = Overflow.SAT,
+    ) -> Quantiser:
+        """Return a quantiser with a type per element; `bits` 0 keeps nothing (the code is always 0)."""
+        signed_, bits_, frac_ = np.broadcast_arrays(np.asarray(signed, bool), _ints(bits), _ints(frac))
+        one = np.int64(1)
+        lo = np.where(signed_ & (bits_ > 0), -(one << np.maximum(bits_ - 1, 0)), 0)
+        hi = np.where(signed_, (one << np.maximum(bits_ - 1, 0)) - 1, (one << bits_) - 1)
+        return cls(np.exp2(-frac_.astype(np.float64)), lo, np.where(bits_ > 0, hi, 0), rounding, overflow)
+
+    def codes(self, x: Floats) -> Ints:
+        """Centred codes (`code - zero`) of float64 `x` (..., *tensor shape), int64; `value = codes × scale`."""
+        scaled = np.asarray(x, np.float64) / self.scale
+        zero = self.zero
+        if self.zero_first:
+            rounded = round_real(scaled + zero, self.rounding) - zero
+        else:
+            rounded = round_real(scaled, self.rounding)
+        # Beyond ±2^62 a saturating code is decided by its sign; the cast must not overflow before.
+        limit = float(1 << 62)
+        whole = np.clip(rounded, -limit, limit).astype(np.int64)
+        return apply_overflow(whole, self.lo - zero, self.hi - zero, self.overflow)
+
+    def __call__(self, x: Floats) -> Floats:
+        """Fake-quantise: real values on the grid, float64."""
+        return np.asarray(self.codes(x) * self.scale, np.float64)
+
+    def scales(self) -> NDArray[Any]:
+        """Scale as exact `Fraction`s, same shape as `scale`."""
+        flat = [Fraction(float(s)) for s in np.ravel(self.scale)]
+        out = np.empty(len(flat), object)
+        out[:] = flat
+        return out.reshape(np.shape(self.scale))
+
+    @property
+    def bits(self) -> Ints:
+        """Bits of each centred code."""
+        lo, hi = np.broadcast_arrays(self.lo - self.zero, self.hi - self.zero)
+        return np.vectorize(lambda low, high: width_of(int(low), int(high)), otypes=[np.int64])(lo, hi)
+
+    def reshaped(self, shape: tuple[int, ...]) -> Quantiser:
+        """Return the same quantiser with every field broadcast to `shape`."""
+        return Quantiser(
+            np.broadcast_to(self.scale, shape),
+            np.broadcast_to(self.lo, shape),
+            np.broadcast_to(self.hi, shape),
+            self.rounding,
+            self.overflow,
+            np.broadcast_to(self.zero, shape),
+            self.zero_first,
+        )
+
+    def describe(self) -> str:
+        """Short text such as `s8.4 RND_CONV SAT`; ranges where the type differs by element."""
+        scale, bits = np.unique(self.scale), np.unique(self.bits)
+        sign = "s" if np.all(self.lo < 0) else "u" if np.all(self.lo >= 0) else "s/u"
+        exponents = -np.log2(scale)
+        frac = _span(exponents.astype(int)) if np.all(exponents == np.rint(exponents)) else f"×{scale[0]:.6g}"
+        return f"{sign}{_span(bits)}.{frac} {self.rounding.name} {self.overflow.name}"
+
+
+def _span(values: NDArray[Any]) -> str:
+    low, high = int(np.min(values)), int(np.max(values))
+    return str(low) if low == high else f"({low}…{high})"
