@@ -110,7 +110,8 @@ def adder_trees(outputs: int, *, inputs: int = 16, width: int = 8, seed: int = 0
             done = []
             for j in range(0, len(tree), 2):
                 pair = tree[j : j + 2]
-                wide = max(w + (abs(c) == 2) for _, w, c in pair) + 1
+                # Two lowest values negated need a bit more: -(-2**n) - (-2**n) = 2**(n + 1).
+                wide = max(w + (abs(c) == 2) for _, w, c in pair) + (2 if all(c < 0 for _, _, c in pair) else 1)
                 terms = [f"{'-' if c < 0 else '+'} ({n} <<< {int(abs(c) == 2)})" for n, _, c in pair]
                 name, _ = pipe.register(f"s{level}_{o}_{j}", wide, " ".join(["0", *terms]))
                 done.append((name, wide, 1))

@@ -1,0 +1,289 @@
+"""A bit-parallel simulator of synthesised netlists: Yosys' JSON in, 64 clock cycles in a machine word.
+
+A pipeline without feedback is a function of its input's history, so a net over all cycles is a row of bits, a gate acts
+on 64 cycles at once, and a flip-flop is a shift by one. Rows are cut into blocks of some thousand cycles that stay in
+the cache; what crosses a block's end is each flip-flop's last bit. Netlists whose registers feed back on themselves
+(other than through a clock enable) are refused.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hardwire.errors import DataError, UnsupportedError, VerificationError
+from hardwire.tools._netlist_cells import ONE, ZERO, Cell, Gates, Operation, translate
+from hardwire.tools._netlist_kernel import CARRY, FF, FFE, LUT2, LUT3, LUT4, MULT, MUX, NOT, run_block
+from hardwire.tools.bits import Words, from_planes, to_planes
+from hardwire.tools.process import Progress
+from hardwire.tools.streams import SimulationResult, cycle_words, schedule, split_ports
+
+BLOCK_WORDS = 64
+"""Words of 64 cycles in a block: 512 bytes a net, so that the live nets of a large design fit a level-2 cache."""
+
+
+@dataclass(frozen=True)
+class _Program:
+    """The netlist as arrays for `run_block`."""
+
+    ops: NDArray[np.int64]
+    wide: NDArray[np.int64]
+    state: Words
+    rows: int
+    inputs: dict[str, NDArray[np.int64]]
+    """Port → its rows, least significant first."""
+    outputs: dict[str, NDArray[np.int64]]
+
+
+class NetlistSimulator:
+    """Simulates the module `top` of a Yosys JSON netlist (`write_json`) of ECP5 or Xilinx cells.
+
+    Raises `DataError` if the file is no such netlist, and `UnsupportedError`, naming the cell, on a cell that is not
+    known, on feedback through registers, and on more than one clock.
+    """
+
+    def __init__(self, json_path: Path, top: str, *, clock: str = "clk") -> None:
+        module = _load(json_path, top)
+        self.top = top
+        self.widths = {name: len(port["bits"]) for name, port in module["ports"].items()}
+        self.cells = len(module["cells"])
+        self._program = _compile(module, clock)
+        self._input_names = {name for name, port in module["ports"].items() if port["direction"] == "input"}
+
+    @property
+    def operations(self) -> int:
+        """Number of operations that each word of 64 cycles takes."""
+        return int(self._program.ops.shape[0])
+
+    def run(
+        self,
+        inputs: Mapping[str, Words],
+        *,
+        latency: int,
+        gaps: float = 0.0,
+        reset_after: int | None = None,
+        seed: int = 0,
+        progress: Progress | None = None,
+    ) -> SimulationResult:
+        """Stream the vectors through, one a cycle, and return the answers.
+
+        `inputs`: bus → (N, ceil(W / 64)) words; the result's outputs likewise. Raises `VerificationError` unless
+        `out_valid` comes exactly `latency` cycles after `in_valid` and never otherwise.
+        """
+        for name in inputs:
+            if name not in self._input_names:
+                raise DataError(f"netlist {self.top} has no input {name!r}")
+        begin = time.monotonic()
+        _, output_widths, count = split_ports(inputs, self.widths)
+        plan = schedule(count, latency, gaps=gaps, reset_after=reset_after, seed=seed)
+        program = self._program
+        state = program.state.copy()
+        planes = np.zeros((program.rows, BLOCK_WORDS), np.uint64)
+        planes[ONE] = np.uint64(0xFFFFFFFFFFFFFFFF)
+        answers = {name: np.empty((count, (w + 63) // 64), np.uint64) for name, w in output_widths.items()}
+        seen = np.zeros(plan.cycles, np.bool_)
+        done, block = 0, BLOCK_WORDS * 64
+        for start in range(0, plan.cycles, block):
+            part = slice(start, min(start + block, plan.cycles))
+            cycles = part.stop - part.start
+            window = plan.window(part)
+            controls = {"rst": window.rst, "in_valid": window.in_valid}
+            for name, rows in program.inputs.items():
+                if name in controls:
+                    words = controls[name].astype(np.uint64).reshape(-1, 1)
+                elif name in inputs:
+                    words = cycle_words(inputs[name], self.widths[name], window, seed + start)
+                else:
+                    raise DataError(f"netlist {self.top} has an input {name!r} that is given no vectors")
+                filled = to_planes(words, rows.size)
+                planes[rows, : filled.shape[1]] = filled
+            run_block(program.ops, program.wide, planes, state)
+            valid = _unpack_bit(planes[program.outputs["out_valid"][0]], cycles)
+            seen[part] = valid
+            chosen = np.flatnonzero(window.out_valid)
+            for name in output_widths:
+                words = from_planes(planes[program.outputs[name]], cycles)
+                answers[name][done : done + chosen.size] = words[chosen]
+            done += chosen.size
+            if progress is not None:
+                progress(f"netlist: {part.stop} of {plan.cycles} cycles")
+        plan.check(seen)
+        if done != count:
+            raise VerificationError(f"netlist {self.top} answered {done} of {count} vectors")
+        return SimulationResult(answers, plan.cycles, 0.0, time.monotonic() - begin, "netlist simulator")
+
+
+def _unpack_bit(row: Words, cycles: int) -> NDArray[np.bool_]:
+    # Little-endian bytes put cycle t at bit t of the row, whatever the machine's own order is.
+    return np.unpackbits(row.astype("<u8").view(np.uint8), bitorder="little")[:cycles].astype(np.bool_)
+
+
+def _load(json_path: Path, top: str) -> dict[str, Any]:
+    try:
+        document = json.loads(json_path.read_text())
+        modules = document["modules"]
+    except OSError as error:
+        raise DataError(f"netlist {json_path} cannot be read: {error.strerror}") from error
+    except (ValueError, KeyError, TypeError) as error:
+        raise DataError(f"{json_path} is no Yosys JSON netlist: {error}") from error
+    if top not in modules:
+        raise DataError(f"netlist {json_path} has no module {top!r}")
+    module: dict[str, Any] = modules[top]
+    for port in ("out_valid",):
+        if port not in module["ports"]:
+            raise DataError(f"module {top!r} of {json_path} has no port {port!r}")
+    return module
+
+
+def _bit(bit: int | str) -> int:
+    return bit if isinstance(bit, int) else (ONE if bit == "1" else ZERO)
+
+
+def _compile(module: Mapping[str, Any], clock: str) -> _Program:
+    highest = max(
+        (
+            bit
+            for group in (
+                module["ports"].values(),
+                ({"bits": b} for c in module["cells"].values() for b in c["connections"].values()),
+            )
+            for item in group
+            for bit in item["bits"]
+            if isinstance(bit, int)
+        ),
+        default=1,
+    )
+    gates = Gates(highest + 1)
+    for name, cell in module["cells"].items():
+        if not cell["type"].startswith("$scopeinfo"):
+            translate(Cell(name, cell["type"], cell.get("parameters", {}), cell["connections"], gates))
+    for operation in gates.operations:
+        operation.inputs = [gates.resolve(net) for net in operation.inputs]
+    sources = {
+        name: [_bit(bit) for bit in port["bits"]]
+        for name, port in module["ports"].items()
+        if port["direction"] == "input"
+    }
+    sinks = {
+        name: [gates.resolve(_bit(bit)) for bit in port["bits"]]
+        for name, port in module["ports"].items()
+        if port["direction"] == "output"
+    }
+    _check_clock(gates, sources.pop(clock, []), clock)
+    operations = _ordered(gates.operations, sources, sinks)
+    return _allocate(operations, sources, sinks)
+
+
+def _check_clock(gates: Gates, port: list[int], clock: str) -> None:
+    for net, cell in gates.clocks.items():
+        if [gates.resolve(net)] != port:
+            raise UnsupportedError(f"netlist cell {cell} is not clocked by the port {clock!r}; one clock is simulated")
+
+
+def _ordered(
+    operations: list[Operation], sources: Mapping[str, list[int]], sinks: Mapping[str, list[int]]
+) -> list[Operation]:
+    """The operations that the outputs need, sorted by level and then by kind, so that like follows like."""
+    driver = {net: number for number, operation in enumerate(operations) for net in operation.outputs}
+    given = {ZERO, ONE, *(net for nets in sources.values() for net in nets)}
+    level = [-1] * len(operations)
+    on_path = [False] * len(operations)
+    for sink, nets in sinks.items():
+        for net in nets:
+            if net not in given and net not in driver:
+                raise UnsupportedError(f"netlist output {sink!r} has a bit that nothing drives")
+    stack = [driver[net] for nets in sinks.values() for net in nets if net in driver]
+    while stack:
+        number = stack[-1]
+        if level[number] >= 0:
+            stack.pop()
+            continue
+        operation = operations[number]
+        waiting = []
+        for net in operation.inputs:
+            if net in given:
+                continue
+            if net not in driver:
+                raise UnsupportedError(f"netlist cell {operation.cell} reads net {net}, which nothing drives")
+            if level[driver[net]] < 0:
+                waiting.append(driver[net])
+        if not waiting:
+            depths = [level[driver[net]] for net in operation.inputs if net not in given]
+            level[number] = 1 + max(depths, default=0)
+            on_path[number] = False
+            stack.pop()
+            continue
+        if on_path[number]:
+            # Its inputs were visited and still wait for it.
+            raise UnsupportedError(
+                f"netlist cell {operation.cell} depends on itself: feedback through registers or a loop of gates "
+                "is not simulated bit-parallel"
+            )
+        on_path[number] = True
+        stack.extend(waiting)
+    needed = [number for number in range(len(operations)) if level[number] >= 0]
+    needed.sort(key=lambda number: (level[number], operations[number].kind))
+    return [operations[number] for number in needed]
+
+
+def _allocate(
+    operations: list[Operation], sources: Mapping[str, list[int]], sinks: Mapping[str, list[int]]
+) -> _Program:
+    """Give every net a row; a row is used again once the net in it was read for the last time."""
+    last: dict[int, int] = {}
+    for number, operation in enumerate(operations):
+        for net in operation.inputs:
+            last[net] = number
+    kept = {ZERO, ONE, *(net for nets in (*sources.values(), *sinks.values()) for net in nets)}
+    row: dict[int, int] = {ZERO: ZERO, ONE: ONE}
+    for nets in sources.values():
+        for net in nets:
+            row.setdefault(net, len(row))
+    rows = len(row)
+    free: list[int] = []
+    ops = np.zeros((len(operations), 7), np.int64)
+    state: list[int] = []
+    wide: list[list[int]] = []
+    for number, operation in enumerate(operations):
+        inputs = [row[net] for net in operation.inputs]
+        outputs = []
+        for net in operation.outputs:
+            if not free:
+                free.append(rows)
+                rows += 1
+            row[net] = free.pop()
+            outputs.append(row[net])
+        extra = operation.table
+        if operation.kind in (FF, FFE):
+            extra = len(state)
+            state.append(operation.table)
+        elif operation.kind == CARRY:
+            extra = outputs[1]
+        elif operation.kind == MULT:
+            extra = len(wide)
+            wide.append([*inputs, *outputs])
+            inputs = []
+        elif operation.kind not in (LUT2, LUT3, LUT4, MUX, NOT):
+            raise AssertionError(operation.kind)
+        ops[number, 0] = operation.kind
+        ops[number, 1 : 1 + len(inputs)] = inputs
+        ops[number, 5] = outputs[0]
+        ops[number, 6] = extra
+        finished = {net for net in operation.inputs if last[net] == number}
+        finished.update(net for net in operation.outputs if net not in last)
+        free.extend(row[net] for net in sorted(finished - kept))
+    return _Program(
+        ops,
+        np.array(wide, np.int64).reshape(len(wide), 74),
+        np.array(state, np.uint64),
+        rows,
+        {name: np.array([row[net] for net in nets], np.int64) for name, nets in sources.items()},
+        {name: np.array([row[net] for net in nets], np.int64) for name, nets in sinks.items()},
+    )
