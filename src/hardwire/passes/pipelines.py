@@ -1,0 +1,58 @@
+"""The order of passes: the only place that knows it.
+
+Kernels are simplified and solved once each, however often they are applied; then the Program is unrolled and cleaned
+up as a whole. The verifier runs after every pass when `HARDWIRE_VERIFY=1` (the tests set it) and at the end always.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+
+from hardwire.ir.program import Kernel, Program
+from hardwire.ir.verify import verify_kernel, verify_program
+from hardwire.passes.absorb_rounding import absorb_rounding
+from hardwire.passes.cse import cse
+from hardwire.passes.dce import dce
+from hardwire.passes.narrow import narrow
+from hardwire.passes.shift_add import Solve, shift_add
+from hardwire.passes.unroll import flat_program, unroll
+
+KernelPass = Callable[[Kernel], Kernel]
+
+CLEANUP: Sequence[KernelPass] = (narrow, cse, dce)
+
+
+def run_passes(kernel: Kernel, passes: Sequence[KernelPass]) -> Kernel:
+    """Apply kernel passes in order, verifying between them when asked to."""
+    check = os.environ.get("HARDWIRE_VERIFY") == "1"
+    for step in passes:
+        kernel = step(kernel)
+        if check:
+            verify_kernel(kernel, after=step.__name__)
+    return kernel
+
+
+def simplify(program: Program) -> Program:
+    """Clean each kernel of a looped Program on its own; loops and arrays stay as they are."""
+    kernels = {name: run_passes(kernel, (narrow, cse, dce)) for name, kernel in program.kernels.items()}
+    return replace(program, kernels=kernels)
+
+
+def flatten(program: Program, solve: Solve, progress: Callable[[str], None] | None = None) -> Program:
+    """Return the fully parallel form: constant multiplications solved, loops unrolled, the whole cleaned up.
+
+    `progress` is told the name of each kernel before it is solved.
+    """
+    kernels = {}
+    for name, kernel in program.kernels.items():
+        if progress is not None:
+            progress(name)
+        prepared = run_passes(kernel, (narrow, cse, dce, absorb_rounding))
+        kernels[name] = run_passes(shift_add(prepared, solve), CLEANUP)
+    flat = unroll(replace(program, kernels=kernels))
+    whole = run_passes(flat.flat, (*CLEANUP, *CLEANUP))
+    result = flat_program(program, whole)
+    verify_program(result, after="flatten")
+    return result
