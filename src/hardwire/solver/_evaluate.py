@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
-from numba import njit
 
-Array = Any
+from hardwire.solver._jit import Array, kernel
 
 
-@njit(cache=True)
+@kernel
 def propagate(a: Array, b: Array, shift_a: Array, shift_b: Array, negate_b: Array, n_inputs: int, v: Array) -> None:
     """Fill v[n_inputs:] (int64, nodes × batch) from v[:n_inputs]; wraps silently, so bound the input first."""
     for i in range(a.size):
@@ -22,14 +19,14 @@ def propagate(a: Array, b: Array, shift_a: Array, shift_b: Array, negate_b: Arra
             out[k] = va[k] * fa + vb[k] * fb
 
 
-@njit(cache=True)
+@kernel
 def magnitudes(a: Array, b: Array, shift_a: Array, shift_b: Array, n_inputs: int, bound: Array) -> None:
     """Fill bound[n_inputs:] (float64) with Σ|coefficient|·|input| along all paths: no node can exceed it."""
     for i in range(a.size):
         bound[n_inputs + i] = bound[a[i]] * 2.0 ** shift_a[i] + bound[b[i]] * 2.0 ** shift_b[i]
 
 
-@njit(cache=True)
+@kernel
 def intervals(
     a: Array, b: Array, shift_a: Array, shift_b: Array, negate_b: Array, n_inputs: int, lo: Array, hi: Array
 ) -> None:
@@ -45,7 +42,7 @@ def intervals(
             hi[n] = hi[a[i]] * fa + hi[b[i]] * fb
 
 
-@njit(cache=True)
+@kernel
 def add_ranges(v: Array, box_lo: Array, box_hi: Array, lo: Array, hi: Array) -> None:
     """Add to lo/hi what the inputs of this block give: v[n, k] is the coefficient of input k in node n."""
     for n in range(v.shape[0]):
@@ -59,7 +56,7 @@ def add_ranges(v: Array, box_lo: Array, box_hi: Array, lo: Array, hi: Array) -> 
                 hi[n] += c * box_lo[k]
 
 
-@njit(cache=True)
+@kernel
 def depths(a: Array, b: Array, n_inputs: int, depth: Array) -> None:
     """Fill depth[n_inputs:] (int64) from the arrival of the inputs, one level an adder."""
     for i in range(a.size):

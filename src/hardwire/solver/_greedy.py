@@ -25,8 +25,8 @@ class Sources:
     """What the digits multiply: arrival level and value range of each row."""
 
     depth: Ints
-    lo: NDArray[np.float64]
-    hi: NDArray[np.float64]
+    lo: Ints
+    hi: Ints
 
 
 def minimal_depth(matrix: Ints, depth: Ints) -> Ints:
@@ -35,15 +35,22 @@ def minimal_depth(matrix: Ints, depth: Ints) -> Ints:
     Two-operand trees can meet any set of arrival levels whose Kraft sum fits (Golumbic 1976).
     """
     weights = csd_weight(matrix)
-    base = int(depth.min(initial=0))
-    if int(depth.max(initial=0)) - base > 40:
+    depth = _used_levels(depth, weights.sum(axis=1) > 0)
+    base = int(depth.min()) if depth.size else 0
+    spread = int(depth.max()) - base if depth.size else 0
+    if spread > 40:
         raise RangeError(
-            f"the inputs arrive over {int(depth.max()) - base} adder levels, more than the 40 that a limit can span",
+            f"the inputs arrive over {spread} adder levels, more than the 40 that a limit can span",
             hint="register the early inputs, or drop the depth limit",
         )
     kraft = (weights * (np.int64(1) << (depth - base))[:, None]).sum(axis=0)
     levels = np.array([(int(k) - 1).bit_length() + base if k else 0 for k in kraft], np.int64)
     return np.asarray(np.where(kraft > 0, levels, 0), np.int64)
+
+
+def _used_levels(depth: Ints, used: NDArray[np.bool_]) -> Ints:
+    """Arrival levels, with those of rows that no column uses set to that of a used one."""
+    return np.where(used, depth, depth[used].min()) if used.any() else np.zeros_like(depth)
 
 
 def _row_blocks(weight_per_row: Ints, n_cols: int, digits_per_col: Ints) -> int:
@@ -95,8 +102,9 @@ def run(matrix: Ints, sources: Sources, deadline: Ints | None, mode: int, seed: 
     node_depth = np.zeros(n_max, np.int64)
     node_lo, node_hi = np.zeros(n_max, np.float64), np.zeros(n_max, np.float64)
     node_first, node_len = np.zeros(n_max, np.int64), np.zeros(n_max, np.int64)
-    base = int(sources.depth.min(initial=0))
-    node_depth[:n_src] = sources.depth - base
+    levels = _used_levels(sources.depth, digits.sum(axis=1) > 0)
+    base = int(levels.min()) if n_src else 0
+    node_depth[:n_src] = levels - base
     node_lo[:n_src], node_hi[:n_src] = sources.lo, sources.hi
     node_len[:n_src] = np.bincount(node, minlength=n_src)
     node_first[:n_src] = np.concatenate([[0], np.cumsum(node_len[:n_src])])[:-1][:n_src]
@@ -146,4 +154,3 @@ def run(matrix: Ints, sources: Sources, deadline: Ints | None, mode: int, seed: 
         out_shift=out_shift,
         out_negate=out_neg,
     )
-

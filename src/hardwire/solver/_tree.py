@@ -6,21 +6,17 @@ stands for the column itself. Where columns resemble one another, the difference
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
-from numba import njit
 
 from hardwire.solver import _greedy
+from hardwire.solver._jit import Array, kernel
 from hardwire.solver.cost import Ints
 from hardwire.solver.graph import AdderGraph
 
-Array = Any
-
-_MAX_WORK = 300_000_000
+_MAX_WORK = 20_000_000
 
 
-@njit(cache=True)
+@kernel
 def _weight(x: int) -> int:
     """Nonzero canonical signed digits of x."""
     m = np.uint64(abs(x))
@@ -32,7 +28,7 @@ def _weight(x: int) -> int:
     return n
 
 
-@njit(cache=True)
+@kernel
 def grow(columns: Array, limit: int, parent: Array, sign: Array, hops: Array) -> int:
     """Prim's tree over the rows of `columns` (n_columns, n_sources), paths of at most `limit` edges from the root.
 
@@ -106,9 +102,7 @@ def run(
         if np.any(_greedy.minimal_depth(differences.T, sources.depth) > first_deadline):
             return None
     first = _greedy.run(np.ascontiguousarray(differences.T), sources, first_deadline, mode, seed)
-    low, high = first.output_ranges(sources.lo.astype(np.int64), sources.hi.astype(np.int64))
+    low, high = first.output_ranges(sources.lo, sources.hi)
     levels = np.append(first.depths(sources.depth), 0)[first.out_node]
-    second = _greedy.run(
-        paths, _greedy.Sources(levels, low.astype(np.float64), high.astype(np.float64)), deadline, mode, seed
-    )
+    second = _greedy.run(paths, _greedy.Sources(levels, low, high), deadline, mode, seed)
     return first.then(second)

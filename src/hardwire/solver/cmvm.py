@@ -12,7 +12,9 @@ from __future__ import annotations
 
 import threading
 from collections import OrderedDict
+from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import count
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -20,6 +22,7 @@ from numpy.typing import ArrayLike, NDArray
 from hardwire.errors import DataError, InternalError
 from hardwire.solver import _greedy, _tree
 from hardwire.solver.cost import AdderCost, FullAdderCost, Ints
+from hardwire.solver.csd import csd_weight
 from hardwire.solver.graph import AdderGraph, input_box
 
 MAX_CONSTANT = 1 << 31
@@ -28,6 +31,10 @@ MAX_CONSTANT = 1 << 31
 _CACHE_ENTRIES = 256
 _cache: OrderedDict[tuple[object, ...], AdderGraph] = OrderedDict()
 _cache_lock = threading.Lock()
+
+
+_WORK_PER_SOLVE = 16e6
+"""Pairs of digits that effort 1 may count over all its plans; one plan counts the square of each column's digits."""
 
 
 @dataclass(frozen=True)
@@ -39,16 +46,23 @@ class Plan:
     tree: int = 0
 
 
-def plans(effort: int, seed: int, n_columns: int) -> list[Plan]:
-    """What `solve` tries at this effort; a larger effort tries what a smaller one does and more."""
+def plans(seed: int, n_columns: int) -> Iterator[Plan]:
+    """All that `solve` could try, the most promising first, without end."""
     base = seed * 1_000_003
+    far = max(n_columns, 5)
+    order = ((1, 0), (1, 4), (0, 0), (2, 0), (1, far), (0, 4), (2, far), (1, 2), (0, far), (2, 4), (0, 2), (2, 2))
+    for restart in count():
+        for mode, tree in order:
+            if tree == 0 or n_columns > 1:
+                yield Plan(mode, base + restart, tree)
+
+
+def budget(effort: int, work: float) -> int:
+    """How many plans to carry out on a matrix of this work; doubled by each step of effort beyond 1."""
     if effort == 0:
-        return [Plan(2, base)]
-    trees = [0, 2, 4, n_columns] if n_columns > 1 else [0]
-    found = [Plan(mode, base, tree) for tree in sorted(set(trees)) for mode in (1, 2)]
-    for restart in range(1, 8 * (effort - 1) + 1):
-        found.append(Plan(2 if restart % 2 else 1, base + restart))
-    return found
+        return 1
+    usual = min(max(int(_WORK_PER_SOLVE / max(work, 1.0)), 2 if work < 3e7 else 1), 12)
+    return usual << (effort - 1)
 
 
 def solve(
@@ -66,9 +80,9 @@ def solve(
 
     `matrix`: integers (n_inputs, n_outputs) of magnitude up to 2^31. `lo`, `hi`: closed range of each input
     (signed 8 bits if not given). `input_depth`: adder level at which each input arrives (0 if not given).
-    `depth_limit`: levels allowed beyond the least possible for the matrix; None for no limit. `effort`: 0 one quick
-    plan, 1 the usual, each step further adds seeded restarts. `cost`: what to minimise (full-adder bits if not
-    given); between equals the fewer adders, then the smaller depth win.
+    `depth_limit`: levels allowed beyond the least possible for the matrix; None for no limit. `effort`: 0 one
+    plan, 1 the usual (up to 12 plans, by size), each step further doubles them, with other seeds. `cost`: what to
+    minimise (full-adder bits if not given); between equals the fewer adders, then the smaller depth win.
 
     The same arguments always give the same graph. Raises DataError on arrays of the wrong shape or dtype and on
     impossible options, RangeError on empty ranges and where a value could leave 62 bits.
@@ -77,31 +91,39 @@ def solve(
     n_in = constants.shape[0]
     box_lo, box_hi = input_box(n_in, -128 if lo is None else lo, 127 if hi is None else hi)
     arrival = _checked_depth(input_depth, n_in)
-    for name, value, least in (("effort", effort, 0), ("seed", seed, 0), ("depth_limit", depth_limit or 0, 0)):
-        if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < least:
-            raise DataError(f"solver option `{name}` is {value!r}, not an integer of at least {least}")
+    spare = 0 if depth_limit is None else depth_limit
+    limits = (("effort", effort, 10), ("seed", seed, 1 << 40), ("depth_limit", spare, 1 << 20))
+    for name, value, most in limits:
+        if isinstance(value, bool) or not isinstance(value, int | np.integer) or not 0 <= value <= most:
+            raise DataError(f"solver option `{name}` is {value!r}, not an integer from 0 to {most}")
     model = cost or FullAdderCost()
 
     unique, column_of, shift_of, negate_of = _distinct_columns(constants)
-    sources = _greedy.Sources(arrival, box_lo.astype(np.float64), box_hi.astype(np.float64))
+    sources = _greedy.Sources(arrival, box_lo, box_hi)
     deadline: Ints | None = None
     if depth_limit is not None:
         least_depth = int(_greedy.minimal_depth(unique, arrival).max(initial=0))
         deadline = np.full(unique.shape[1], least_depth + int(depth_limit), np.int64)
 
+    work = float((csd_weight(unique).sum(axis=0).astype(np.float64) ** 2).sum())
+    runs = budget(int(effort), work)
     best: tuple[tuple[float, int, int], AdderGraph] | None = None
-    for plan in plans(int(effort), int(seed), unique.shape[1]):
+    done = 0
+    for plan in plans(int(seed), unique.shape[1]):
         if plan.tree:
-            graph = _tree.run(unique, sources, deadline, plan.mode, plan.seed, plan.tree)
-            if graph is None:
-                continue
+            attempt = _tree.run(unique, sources, deadline, plan.mode, plan.seed, plan.tree)
         else:
-            graph = _greedy.run(unique, sources, deadline, plan.mode, plan.seed)
-        if deadline is not None and graph.depth(arrival) > int(deadline.max(initial=0)):
-            raise InternalError(f"solver: {plan} came out {graph.depth(arrival)} levels deep, not within its limit")
-        merit = (graph.cost(model, box_lo, box_hi), graph.n_adders, graph.depth(arrival))
+            attempt = _greedy.run(unique, sources, deadline, plan.mode, plan.seed)
+        if attempt is None:  # no gain from a tree, or no room for one
+            continue
+        if deadline is not None and attempt.depth(arrival) > int(deadline.max(initial=0)):
+            raise InternalError(f"solver: {plan} came out {attempt.depth(arrival)} levels deep, not within its limit")
+        merit = (attempt.cost(model, box_lo, box_hi), attempt.n_adders, attempt.depth(arrival))
         if best is None or merit < best[0]:
-            best = (merit, graph)
+            best = (merit, attempt)
+        done += 1
+        if done == runs or attempt.n_adders < 2:
+            break
     assert best is not None  # the first plan has no tree and always succeeds
     graph = _expand_columns(best[1], column_of, shift_of, negate_of)
     graph.check()
@@ -198,16 +220,14 @@ def _distinct_columns(matrix: Ints) -> tuple[Ints, NDArray[np.int64], Ints, NDAr
         used = int(np.bitwise_or.reduce(column)) if n_in else 0
         if used == 0:
             continue
-        shift = (used & -used).bit_length() - 1
-        odd = column >> shift
-        which = seen.get(odd.tobytes())
-        opposite = seen.get((-odd).tobytes())
-        if which is None and opposite is None:
-            which = seen[odd.tobytes()] = len(distinct)
+        shift_of[j] = (used & -used).bit_length() - 1
+        odd = column >> shift_of[j]
+        same, opposite = odd.tobytes(), (-odd).tobytes()
+        if same not in seen and opposite not in seen:
+            seen[same] = len(distinct)
             distinct.append(odd)
-        column_of[j] = which if which is not None else opposite
-        shift_of[j] = shift
-        negate_of[j] = which is None
+        negate_of[j] = same not in seen
+        column_of[j] = seen[opposite if negate_of[j] else same]
     unique = np.stack(distinct, axis=1) if distinct else np.zeros((n_in, 0), np.int64)
     return np.ascontiguousarray(unique), column_of, shift_of, negate_of
 

@@ -60,6 +60,15 @@ class FullAdderCost:
         return bits + self.overhead * (bits > 0)
 
 
+@dataclass(frozen=True)
+class AdderCount:
+    """Every adder costs 1."""
+
+    def __call__(self, adders: AdderShapes) -> NDArray[np.float64]:
+        """Ones."""
+        return np.ones(adders.width.shape, np.float64)
+
+
 def signed_width(lo: Ints, hi: Ints) -> tuple[Ints, NDArray[np.bool_]]:
     """Bits (two's complement where lo < 0, else unsigned) that hold lo … hi, and whether signed; 0 for always zero."""
     top = np.maximum(hi, -(lo + 1))

@@ -1,0 +1,21 @@
+"""`kernel`: numba's njit with an on-disk cache, typed so that callers keep the signature."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, TypeVar, cast
+
+from numba import njit
+
+Array = Any
+"""A numpy array; its dtype and shape are in the docstring of the kernel or of its caller."""
+
+Mask = Any
+"""An unsigned 64-bit mask; numba must never see it mixed with signed integers, which would make it a float."""
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+def kernel(function: F) -> F:
+    """Compile on first call; a second process loads the machine code from the cache."""
+    return cast(F, njit(cache=True)(function))
