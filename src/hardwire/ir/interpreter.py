@@ -6,6 +6,7 @@ Everything else (emulator, RTL, netlist) is checked against it, so it is written
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
@@ -34,7 +35,7 @@ def values_of(kernel: Kernel, inputs: Ints) -> Ints:
     return values
 
 
-def _meaning(op: Op, values: Ints) -> Ints | int:
+def _meaning(op: Op, values: Ints) -> Any:
     """The value of one op from all values before it; each line is one op's definition."""
     x, y, z = (values[op.args[k]] if k < len(op.args) else values[0] for k in range(3))
     match op.code:

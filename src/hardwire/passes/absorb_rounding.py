@@ -15,7 +15,7 @@ from hardwire.passes._operands import operands
 
 def absorb_rounding(kernel: Kernel) -> Kernel:
     """Return the kernel with half-up roundings of single-use LINEAR values turned into floor shifts."""
-    pointer, ids = operands(kernel)
+    _, ids = operands(kernel)
     uses = np.bincount(ids, minlength=len(kernel)) + np.bincount(kernel.outputs, minlength=len(kernel))
     rounds = np.flatnonzero((kernel.op == OpCode.ROUND) & (kernel.q == Rounding.RND) & (kernel.p <= MAX_BITS - 2))
     source = kernel.a[rounds]

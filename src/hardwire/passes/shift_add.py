@@ -87,21 +87,18 @@ def _splice(kernel: Kernel, group: Ints, writer: _Writer, solve: Solve) -> None:
             matrix[row_of[arg], column] += coef
     sources = writer.new_id[args].tolist()
     rows = list(matrix)
-    for row, source in list(enumerate(sources)):
-        if np.any(np.abs(rows[row]) >= 1 << _SPLIT):
-            low = rows[row] & ((1 << _SPLIT) - 1)
-            high = rows[row] >> _SPLIT
-            rows[row] = low
+    origin = int(kernel.origin[group[0]])
+    for at, source in list(enumerate(sources)):
+        if np.any(np.abs(rows[at]) >= 1 << _SPLIT):
+            high = rows[at] >> _SPLIT
+            rows[at] = rows[at] & ((1 << _SPLIT) - 1)
             rows.append(high)
-            sources.append(writer.shifted(source, _SPLIT, int(kernel.origin[group[0]])))
-    biases = kernel.p[group]
-    for column in np.flatnonzero(biases):
-        bias = int(biases[column])
-        twos = (bias & -bias).bit_length() - 1
-        row = np.zeros(len(group), np.int64)
-        row[column] = 1 << min(twos, _SPLIT - 1)
-        rows.append(row)
-        sources.append(writer.const(bias // int(row[column]), int(kernel.origin[group[0]])))
+            sources.append(writer.shifted(source, _SPLIT, origin))
+    for column, bias in enumerate(kernel.p[group].tolist()):
+        if bias:
+            unit = 1 << min((bias & -bias).bit_length() - 1, _SPLIT - 1)
+            rows.append(np.where(np.arange(len(group)) == column, unit, 0))
+            sources.append(writer.const(bias // unit, origin))
     ids = np.array(sources)
     graph = solve(np.array(rows), writer.lo[ids], writer.hi[ids], writer.depth[ids])
     writer.graph(graph, ids, group, kernel)

@@ -1,0 +1,152 @@
+"""The formal proof that a circuit computes its model: exact, for every input, in well under a second.
+
+The specification is the lowered Program before any optimisation: one LINEAR value per neuron with the model's own
+weights and bias. The implementation is the scheduled adder graph. Both are brought to canonical forms over the same
+atoms (`proof.forms`); equal forms are equal functions. SAT and SMT do not scale on re-associated adders; this does.
+
+Proven: every output's function, every neuron's weights and bias, no overflow (each value's width holds the range that
+its form can reach), balanced latency (every operand of an op arrives in the same cycle through its registers). Not
+proven here, only simulated: the printing of the circuit as Verilog, and synthesis.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from hardwire.fixed import Ints
+from hardwire.ir.ops import OpCode
+from hardwire.ir.program import Kernel, Program
+from hardwire.passes._operands import operands
+from hardwire.passes.dce import dce
+from hardwire.passes.unroll import unroll
+from hardwire.proof.forms import Atoms, Form, forms_of
+
+
+@dataclass(frozen=True)
+class Proof:
+    """What was proven. `failures` is empty when everything was; each line names the layer and the reason."""
+
+    neurons: int
+    neurons_proven: int
+    outputs: int
+    outputs_proven: int
+    values: int
+    values_without_overflow: int
+    latency_balanced: bool
+    failures: tuple[str, ...] = field(default=())
+
+    @property
+    def proven(self) -> bool:
+        """Whether every claim was proven."""
+        return not self.failures
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the `verification.formal` part of the report."""
+        return {
+            "proven": self.proven,
+            "neurons": self.neurons,
+            "neurons_proven": self.neurons_proven,
+            "outputs": self.outputs,
+            "outputs_proven": self.outputs_proven,
+            "values": self.values,
+            "values_without_overflow": self.values_without_overflow,
+            "latency_balanced": self.latency_balanced,
+            "failures": list(self.failures[:20]),
+            "by_proof": ["output functions", "weights and biases", "no overflow", "balanced latency"],
+            "by_simulation": ["Verilog text", "synthesised netlist"],
+        }
+
+
+def prove(specification: Program, implementation: Kernel, stage: Ints | None = None) -> Proof:
+    """Prove a flat `implementation` (with `stage` per value, cycles) equal to the `specification` Program.
+
+    `specification` still has one LINEAR per neuron; its loops are unrolled here.
+    """
+    spec = dce(unroll(specification).flat)
+    n = implementation.n_inputs
+    failures: list[str] = []
+    inputs = list(zip(spec.lo[: spec.n_inputs].tolist(), spec.hi[: spec.n_inputs].tolist(), strict=True))
+    if spec.n_inputs != n or len(spec.outputs) != len(implementation.outputs):
+        return Proof(0, 0, len(spec.outputs), 0, len(implementation), 0, False, ("the ports differ",))
+    atoms = Atoms(inputs)
+    wanted = forms_of(spec, atoms)
+    found = forms_of(implementation, atoms)
+    outputs_proven = 0
+    for k, (a, b) in enumerate(zip(spec.outputs.tolist(), implementation.outputs.tolist(), strict=True)):
+        if wanted[a] == found[b]:
+            outputs_proven += 1
+        else:
+            failures.append(f"output {k}: the circuit computes another function than layer {spec[a].origin!r}")
+    neurons, proven, where = _neurons(spec, wanted, set(found), atoms)
+    failures.extend(where)
+    fits = _overflow(implementation, found, atoms, failures)
+    balanced = stage is None or _balanced(implementation, np.asarray(stage), failures)
+    return Proof(
+        neurons=neurons,
+        neurons_proven=proven,
+        outputs=len(spec.outputs),
+        outputs_proven=outputs_proven,
+        values=len(implementation),
+        values_without_overflow=fits,
+        latency_balanced=stage is not None and balanced,
+        failures=tuple(failures),
+    )
+
+
+def _neurons(spec: Kernel, wanted: list[Form], found: set[Form], atoms: Atoms) -> tuple[int, int, list[str]]:
+    """Neurons of the specification whose function the implementation has.
+
+    A neuron whose own value was merged into a later one (its rounding's half added to the bias) counts when every
+    value that reads it is there.
+    """
+    linears = np.flatnonzero(spec.op == OpCode.LINEAR)
+    pointer, ids = operands(spec)
+    present = np.array([form in found or not form.terms for form in wanted])
+    readers_missing = np.zeros(len(spec), bool)
+    has_reader = np.zeros(len(spec), bool)
+    owner = np.repeat(np.arange(len(spec)), np.diff(pointer))
+    np.logical_or.at(readers_missing, ids, ~present[owner])
+    has_reader[ids] = True
+    proven, missing = 0, []
+    for value in linears.tolist():
+        if present[value] or (has_reader[value] and not readers_missing[value]):
+            proven += 1
+        else:
+            missing.append(f"layer {spec[value].origin!r}: neuron %{value} is not computed as its weights say")
+    return len(linears), proven, missing
+
+
+def _overflow(kernel: Kernel, forms: list[Form], atoms: Atoms, failures: list[str]) -> int:
+    fits = 0
+    for op, form in zip(kernel, forms, strict=True):
+        lo, hi = atoms.range(form)
+        if op.lo <= lo and hi <= op.hi:
+            fits += 1
+        else:
+            failures.append(
+                f"layer {op.origin!r}: %{op.id} ({op.code.name.lower()}) can reach [{lo}, {hi}], "
+                f"its range [{op.lo}, {op.hi}] of {op.width} bits does not hold that"
+            )
+    return fits
+
+
+def _balanced(kernel: Kernel, stage: Ints, failures: list[str]) -> bool:
+    """Operands are never later than their op, inputs come at stage 0 and all outputs at the last stage.
+
+    An operand that is earlier is carried by registers, one a stage, so equal paths need no more than this order; the
+    registers themselves are made from these stages by the back ends.
+    """
+    pointer, ids = operands(kernel)
+    owner = np.repeat(np.arange(len(kernel)), np.diff(pointer))
+    constant = kernel.op == OpCode.CONST
+    late = np.flatnonzero((stage[ids] > stage[owner]) & ~constant[ids])
+    for k in late[:5].tolist():
+        op = kernel[int(owner[k])]
+        failures.append(f"layer {op.origin!r}: %{op.id} at stage {stage[op.id]} reads %{ids[k]} of a later stage")
+    early = np.flatnonzero(stage[: kernel.n_inputs] != 0)
+    if len(early):
+        failures.append(f"input {early[0]} is not at stage 0")
+    return not len(late) and not len(early)
