@@ -20,12 +20,12 @@ _ALL = _U(0xFFFFFFFFFFFFFFFF)
 
 
 @nb.njit(inline="always")  # type: ignore[untyped-decorator]
-def _bit(table: np.int64, position: int) -> np.uint64:
+def _bit(table: int, position: int) -> np.uint64:
     return _ALL if (table >> position) & 1 else _U(0)
 
 
 @nb.njit(nogil=True, cache=True)  # type: ignore[untyped-decorator]
-def _lut2(a: Words, b: Words, out: Words, table: np.int64) -> None:
+def _lut2(a: Words, b: Words, out: Words, table: int) -> None:
     # The function as a sum (exclusive or) of products: t0 ^ a·(t0^t1) ^ b·(t0^t2) ^ ab·(t0^t1^t2^t3).
     t0, t1, t2, t3 = _bit(table, 0), _bit(table, 1), _bit(table, 2), _bit(table, 3)
     ca, cb, cab = t0 ^ t1, t0 ^ t2, t0 ^ t1 ^ t2 ^ t3
@@ -34,7 +34,7 @@ def _lut2(a: Words, b: Words, out: Words, table: np.int64) -> None:
 
 
 @nb.njit(nogil=True, cache=True)  # type: ignore[untyped-decorator]
-def _lut3(a: Words, b: Words, c: Words, out: Words, table: np.int64) -> None:
+def _lut3(a: Words, b: Words, c: Words, out: Words, table: int) -> None:
     t0, t1, t2, t3 = _bit(table, 0), _bit(table, 1), _bit(table, 2), _bit(table, 3)
     u0, u1, u2, u3 = _bit(table, 4), _bit(table, 5), _bit(table, 6), _bit(table, 7)
     ta, tb, tab = t0 ^ t1, t0 ^ t2, t0 ^ t1 ^ t2 ^ t3
@@ -47,7 +47,7 @@ def _lut3(a: Words, b: Words, c: Words, out: Words, table: np.int64) -> None:
 
 
 @nb.njit(nogil=True, cache=True)  # type: ignore[untyped-decorator]
-def _lut4(a: Words, b: Words, c: Words, d: Words, out: Words, table: np.int64) -> None:
+def _lut4(a: Words, b: Words, c: Words, d: Words, out: Words, table: int) -> None:
     p0, p1, p2, p3 = _bit(table, 0), _bit(table, 1), _bit(table, 2), _bit(table, 3)
     q0, q1, q2, q3 = _bit(table, 4), _bit(table, 5), _bit(table, 6), _bit(table, 7)
     r0, r1, r2, r3 = _bit(table, 8), _bit(table, 9), _bit(table, 10), _bit(table, 11)
@@ -86,7 +86,8 @@ def _flip_flop(data: Words, out: Words, before: np.uint64) -> np.uint64:
     out[0] = (data[0] << _U(1)) | before
     for w in range(1, out.size):
         out[w] = (data[w] << _U(1)) | (data[w - 1] >> _U(63))
-    return data[out.size - 1] >> _U(63)
+    after: np.uint64 = data[out.size - 1] >> _U(63)
+    return after
 
 
 @nb.njit(nogil=True, cache=True)  # type: ignore[untyped-decorator]

@@ -6,6 +6,7 @@ Each tool module declares one `TOOL`; `status` finds them all, so a new tool is 
 from __future__ import annotations
 
 import importlib
+import importlib.metadata
 import importlib.util
 import os
 import pkgutil
@@ -35,6 +36,8 @@ class PythonPackage:
     environment: Mapping[str, str] = field(default_factory=dict)
     program: str | None = None
     """A program inside the package to start instead of the interpreter."""
+    distribution: str | None = None
+    """The distribution whose version is the tool's, for a program that does not state its own."""
 
     def folder(self) -> Path | None:
         """The package's folder, found without importing the package; None if it is not installed."""
@@ -108,7 +111,7 @@ class Tool:
             start = sys.executable if package.program is None else package.program.format(package=folder)
             command_line = (start, *(part.format(package=folder) for part in package.arguments))
             environment = {name: value.format(package=folder) for name, value in package.environment.items()}
-            return Found(self, command_line, f"Python package {package.module}", environment)
+            return Found(self, command_line, f"Python package {package.module}", environment, package.distribution)
         raise MissingToolError(
             f"{self.name} ({self.purpose}) is not installed" + "".join(f"; {reason}" for reason in reasons),
             hint=f"{self.install_hint()}, or set {self.variable} to a program",
@@ -132,19 +135,24 @@ class Found:
     command: tuple[str, ...]
     origin: str
     environment: Mapping[str, str] = field(default_factory=dict)
+    distribution: str | None = None
 
     @cached_property
     def version(self) -> str:
         """The version that the program states. Raises `ToolError` if it does not run or states none."""
-        done = run(
+        lines: list[str] = []
+        run(
             [*self.command, *self.tool.version_arguments],
             env=self.environment,
             timeout=PROBE_SECONDS,
+            progress=lines.append,
             tool=self.tool.name,
         )
-        match = re.search(self.tool.version_pattern, "\n".join(done.tail))
+        if self.distribution is not None:
+            return importlib.metadata.version(self.distribution)
+        match = re.search(self.tool.version_pattern, "\n".join(lines))
         if match is None:
-            raise ToolError(f"{self.tool.name} states no version: {' '.join(self.command)} printed {done.tail!r}")
+            raise ToolError(f"{self.tool.name} states no version: {' '.join(self.command)} printed {lines[:3]}")
         return match.group(1)
 
 
