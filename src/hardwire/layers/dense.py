@@ -7,16 +7,20 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from fractions import Fraction
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
-from hardwire.errors import ModelError, RangeError
+from hardwire.errors import ModelError, RangeError, UnsupportedError
 from hardwire.fixed import MAX_BITS, FixedType, Floats, Overflow, Rounding
 from hardwire.ir.builder import KernelBuilder
-from hardwire.layers._base import Example, Layer
+from hardwire.layers import _onnx as onnx
+from hardwire.layers._base import Example, Layer, imports
 from hardwire.layers._lowering import Lowering, Wire, fractions
 from hardwire.layers._scales import column_codes, common_scale
 from hardwire.network.graph import NetworkBuilder, Node, Shape
+from hardwire.network.records import Record
 from hardwire.quantiser import Quantiser
 
 
@@ -102,3 +106,91 @@ class Dense(Layer):
             kernel = kernel if "kernel_scale" in extra else kernel / 16
             y = net.add("dense", "fc", [x], {}, {"kernel": kernel, **extra})
             yield Example(name, net.build([y]))
+
+
+# --- ONNX
+
+
+@imports("onnx", "Gemm")
+def _onnx_gemm(record: Record, net: NetworkBuilder) -> str:
+    """`alpha · A' · B' + beta · C` with constant B and C."""
+    record.expect("transA", 0)
+    transposed = record.expect("transB", 0, 1)
+    alpha, beta = float(record.take("alpha", 1.0)), float(record.take("beta", 1.0))
+    x = onnx.data(record)
+    kernel, scale = onnx.scaled(record, 1)
+    if transposed:
+        kernel, scale = kernel.T, None if scale is None else scale.T
+    if scale is None:
+        kernel = kernel * alpha
+    return _onnx_dense(record, net, x, kernel, None if scale is None else scale * alpha, beta)
+
+
+@imports("onnx", "MatMul")
+def _onnx_matmul(record: Record, net: NetworkBuilder) -> str:
+    """Variable × constant over the last axis, or constant × variable over the second-to-last one."""
+    if tuple(record.versions["variables"]) == (1,):
+        return _onnx_matmul_left(record, net)
+    x = onnx.data(record)
+    kernel, scale = _onnx_matrix(record, 1)
+    column = kernel.ndim == 1
+    if column:
+        kernel, scale = kernel[:, None], None if scale is None else scale[:, None]
+    y = _onnx_dense(record, net, x, kernel, scale, 1.0)
+    return net.add("reshape", f"{record.name}_column", [y], {"shape": net.shape(y)[:-1]}) if column else y
+
+
+def _onnx_matmul_left(record: Record, net: NetworkBuilder) -> str:
+    """`A · x` as `(xᵀ · Aᵀ)ᵀ` on the last two axes, neither of which may be the batch."""
+    (x,) = record.inputs
+    rank = len(net.shape(x))
+    kernel, scale = _onnx_matrix(record, 0)
+    if rank < 2 or kernel.ndim != 2:
+        raise UnsupportedError(
+            f"layer {record.name!r} (MatMul): a constant of shape {kernel.shape} times a tensor "
+            f"{('batch', *net.shape(x))} mixes events or drops an axis; only constant matrices on axes behind the "
+            "batch are supported"
+        )
+    perm = (*range(rank - 2), rank - 1, rank - 2)
+    turned = net.add("transpose", f"{record.name}_turned", [x], {"perm": perm})
+    y = _onnx_dense(record, net, turned, kernel.T, None if scale is None else scale.T, 1.0)
+    return net.add("transpose", f"{record.name}_back", [y], {"perm": perm})
+
+
+def _onnx_matrix(record: Record, position: int) -> tuple[NDArray[Any], NDArray[Any] | None]:
+    kernel, scale = onnx.scaled(record, position)
+    full = len(kernel.shape)
+    while kernel.ndim > 2 and kernel.shape[0] == 1:
+        kernel, scale = kernel[0], None if scale is None else scale[0]
+    if kernel.ndim > 2 or kernel.ndim == 0:
+        raise UnsupportedError(
+            f"layer {record.name!r} (MatMul): a constant with {full} axes (a matrix for each position) is not supported"
+        )
+    return kernel, scale
+
+
+def _onnx_dense(
+    record: Record, net: NetworkBuilder, x: str, kernel: NDArray[Any], scale: NDArray[Any] | None, beta: float
+) -> str:
+    """Add a dense node; operand 2, where there is one, is the bias."""
+    if kernel.ndim != 2:
+        raise ModelError(f"layer {record.name!r} ({record.kind}): the kernel has {kernel.ndim} axes, expected 2")
+    params: dict[str, NDArray[Any]] = {"kernel": kernel}
+    if scale is not None:
+        if np.all(scale == scale[:1]):
+            params["kernel_scale"] = scale[0] if len(scale) else np.ones(kernel.shape[1])
+        else:
+            params["kernel"] = onnx.exact_product(record, kernel, scale)
+    if onnx.has(record, 2):
+        bias, unit = onnx.scaled(record, 2)
+        wide = (kernel.shape[1],)
+        if bias.size not in (1, wide[0]) or any(dim != 1 for dim in bias.shape[:-1]):
+            raise ModelError(
+                f"layer {record.name!r} ({record.kind}): a bias of shape {bias.shape}, expected {wide} or one value"
+            )
+        flat = np.broadcast_to(bias.reshape(-1), wide)
+        if unit is None:
+            params["bias"] = flat * beta
+        else:
+            params["bias"], params["bias_scale"] = flat, np.broadcast_to(unit.reshape(-1), wide) * beta
+    return net.add("dense", record.name, [x], {}, params)

@@ -7,14 +7,19 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
-from hardwire.errors import ModelError
+from hardwire.errors import ModelError, UnsupportedError
 from hardwire.fixed import FixedType, Floats, Overflow, Rounding
 from hardwire.ir.builder import KernelBuilder
-from hardwire.layers._base import Example, Layer
+from hardwire.layers import _onnx as onnx
+from hardwire.layers._base import Example, Layer, imports
 from hardwire.layers._lowering import Lowering, Wire
 from hardwire.layers._requantise import overflow, round_scaled
 from hardwire.network.graph import NetworkBuilder, Node, Shape
+from hardwire.network.records import Record
 from hardwire.quantiser import Quantiser
+
+_SIGNED = (Rounding.TRN_ZERO, Rounding.AWAY, Rounding.RND_ZERO, Rounding.RND_INF)
+"""Roundings that depend on the sign of what they round."""
 
 
 class Quantise(Layer):
@@ -75,8 +80,10 @@ def quantise_wire(node: Node, low: Lowering, x: Wire, quantiser: Quantiser) -> W
         (value,) = values
         factor = own[full] / target[full]
         before = int(zero[full]) if quantiser.zero_first else 0
-        if before % 2 and quantiser.rounding is Rounding.RND_CONV and factor.denominator % 2 == 0:
-            # Ties to even shift with an odd zero point: round with it added, in the finer unit.
+        moves = before % 2 if quantiser.rounding is Rounding.RND_CONV else before and quantiser.rounding in _SIGNED
+        if moves and factor.denominator > 1:
+            # A rounding that looks at the sign or at even codes shifts with the zero point: add it first, in the
+            # finer unit.
             unit = factor.denominator
             scaled = b.linear([value], [factor.numerator], before * unit)
             rounded = b.linear([round_scaled(b, scaled, 1 / factor.__class__(unit), quantiser.rounding)], [1], -before)
@@ -85,3 +92,56 @@ def quantise_wire(node: Node, low: Lowering, x: Wire, quantiser: Quantiser) -> W
         return overflow(b, rounded, int(codes_lo[full]), int(codes_hi[full]), quantiser.overflow)
 
     return low.elementwise(node, [x], rule, target, [codes_lo, codes_hi])
+
+
+# --- ONNX (QONNX; `QuantizeLinear` and `DequantizeLinear` are paired by the frontend)
+
+
+@imports("onnx", "qonnx::Quant", "qonnx::IntQuant")
+def _onnx_quant(record: Record, net: NetworkBuilder) -> str:
+    """QONNX `Quant` of a computed tensor (docs/qonnx-custom-ops/intquant_v1.md)."""
+    x = onnx.data(record)
+    quantiser = onnx.quantiser_for(record, net, x, onnx.quant_parts(record), zero_first=True)
+    return net.add("quantise", record.name, [x], {"quantiser": quantiser})
+
+
+@imports("onnx", "qonnx::Trunc")
+def _onnx_trunc(record: Record, net: NetworkBuilder) -> str:
+    """QONNX `Trunc` (docs/qonnx-custom-ops/trunc_v1.md with five operands, trunc_v2.md with six).
+
+    Both bring the input to the integers of `scale` (rounding half to even), divide by a power of two and round.
+    Version 1 reads the result back with the input's scale and zero point and does not clip; version 2 clips to the
+    output's bits and reads it back with `out_scale` and the divided zero point.
+    """
+    x = onnx.data(record)
+    scale, zero = onnx.scalar(record, 1, 0.0), int(onnx.whole(record, onnx.constant(record, 2), "zero point"))
+    bits = int(onnx.whole(record, onnx.constant(record, 3), "bit width"))
+    mode = onnx.rounding_of(record, "FLOOR")
+    wide = np.int64(1 << 52)
+    lo, hi = -wide, wide
+    if onnx.has(record, 5):
+        out_scale = onnx.scalar(record, 4, 0.0)
+        out_bits = onnx.constant(record, 5)
+        lows, highs = onnx.integer_range(record, out_bits, record.expect("signed", 1, 0), record.expect("narrow", 0, 1))
+        lo, hi = np.int64(lows.item()), np.int64(highs.item())
+        if not (scale > 0 and out_scale > 0):
+            raise UnsupportedError(f"layer {record.name!r} (Trunc): scales {scale} and {out_scale} must be positive")
+        shift = int(np.rint(np.log2(out_scale / scale)))
+        out_zero = zero * 2.0**-shift
+    else:
+        shift = bits - int(onnx.whole(record, onnx.constant(record, 4), "bit width"))
+        out_scale, out_zero = scale, float(zero)
+    if shift < 0:
+        raise UnsupportedError(f"layer {record.name!r} (Trunc): the output is finer than the input by {-shift} bits")
+    integers = Quantiser(np.float64(scale), -wide, wide, zero=np.asarray(np.int64(zero)), zero_first=True)
+    y = net.add("quantise", f"{record.name}_in", [x], {"quantiser": integers})
+    if zero:
+        y = net.add("add", f"{record.name}_zero", [y], {}, {"constant": np.float64(zero * scale)})
+    coarse = Quantiser(np.float64(scale * 2.0**shift), lo, hi, mode)
+    y = net.add("quantise", record.name, [y], {"quantiser": coarse})
+    factor = out_scale / (scale * 2.0**shift)
+    if factor != 1.0:
+        y = net.add("mul", f"{record.name}_scale", [y], {}, {"constant": np.float64(factor)})
+    if out_zero:
+        y = net.add("add", f"{record.name}_out", [y], {}, {"constant": np.float64(-out_zero * out_scale)})
+    return y
