@@ -8,9 +8,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from hardwire.errors import ModelError, RangeError
-from hardwire.fixed import MAX_BITS, FixedType, Overflow, Rounding
+from hardwire.errors import InternalError, ModelError, RangeError
+from hardwire.fixed import MAX_BITS, FixedType, Ints, Overflow, Rounding
 from hardwire.layers._lowering import Wire
+from hardwire.layers._requantise import exact_round
 from hardwire.layers._scales import common_scale, integer_ratio
 from hardwire.network.graph import NetworkBuilder, Node, Shape
 from hardwire.quantiser import Quantiser
@@ -29,32 +30,68 @@ def exact_values(values: NDArray[Any], scale: NDArray[Any] | None, shape: Shape)
     factor = np.ones(()) if scale is None else np.asarray(scale)
     numbers, factors = np.broadcast_arrays(values, factor)
     out = np.empty(numbers.size, object)
-    out[:] = [Fraction(v) * Fraction(f) for v, f in zip(numbers.ravel().tolist(), factors.ravel().tolist(), strict=True)]
+    pairs = zip(numbers.ravel().tolist(), factors.ravel().tolist(), strict=True)
+    out[:] = [Fraction(value) * Fraction(unit) for value, unit in pairs]
     return np.broadcast_to(out.reshape(numbers.shape), shape)
 
 
-def objects(shape: Shape) -> NDArray[Any]:
-    """Return an empty object array of `shape`."""
-    return np.empty(shape, object)
+def units(values: NDArray[Any], scale: NDArray[Any] | None, shape: Shape) -> NDArray[Any]:
+    """Unit of every constant, `Fraction`s broadcast to `shape`; 0 for a zero, which fits any scale.
+
+    That of an integer code is its `scale`, that of a float64 its lowest set bit: so scales stay powers of two where
+    the input's are.
+    """
+    if scale is not None:
+        factors = exact_values(np.abs(scale), None, np.broadcast_shapes(np.shape(scale), values.shape))
+        return np.broadcast_to(np.where(np.asarray(values) == 0, np.array(Fraction(0), object), factors), shape)
+    bits = np.array(np.frompyfunc(lowest_bit, 1, 1)(exact_values(values, None, values.shape)), object)
+    return np.broadcast_to(bits, shape)
+
+
+def lowest_bit(value: Fraction) -> Fraction:
+    """Value of the lowest set bit of a dyadic rational; 0 for 0."""
+    return Fraction(value.numerator & -value.numerator, value.denominator)
+
+
+def joint_scale(shape: Shape, *parts: NDArray[Any]) -> NDArray[Any]:
+    """Greatest common scale, element by element, of `Fraction` arrays that broadcast to `shape`."""
+    spread: list[Any] = [np.broadcast_to(part, shape) for part in parts]
+    out = np.empty(shape, object)
+    known: dict[tuple[Fraction, ...], Fraction] = {}
+    for at in np.ndindex(shape):
+        key = tuple(part[at] for part in spread)
+        if key not in known:
+            known[key] = common_scale(key)
+        out[at] = known[key]
+    return out
 
 
 def multiple(node: Node, value: Fraction, unit: Fraction, what: str) -> int:
     """Return `value / unit`, an integer; raises `RangeError` naming the layer for one of more than 62 bits."""
     ratio = integer_ratio(value, unit)
     if ratio is None:
-        raise RangeError(f"layer {node.name!r}: {what} {float(value):.9g} is no multiple of {float(unit):.3g}")
+        raise InternalError(f"layer {node.name!r}: {what} {float(value):.9g} is no multiple of {float(unit):.3g}")
     if ratio.bit_length() > MAX_BITS:
-        raise too_fine(node, what, value, ratio.bit_length())
+        raise RangeError(
+            f"layer {node.name!r}: {what} {float(value):.9g} needs {ratio.bit_length()} bits at the scale "
+            f"{float(unit):.3g} that keeps it exact; values are at most {MAX_BITS} bits wide",
+            hint="calibrate the model (calibrate=x), or round the parameter to fewer fractional bits",
+        )
     return ratio
 
 
-def too_fine(node: Node, what: str, value: Fraction, bits: int) -> RangeError:
-    """Build the error for a constant that needs more fractional bits than a Program can hold."""
-    return RangeError(
-        f"layer {node.name!r}: {what} {float(value):.9g} needs {bits} bits at this layer's scale; "
-        f"values are at most {MAX_BITS} bits wide",
-        hint="calibrate the model (calibrate=x), or round the parameter to fewer fractional bits",
-    )
+def exact_codes(value: Fraction, quantiser: Quantiser, shape: Shape) -> Ints:
+    """Return the centred code of one real value under every element's saturating quantiser, int64 in `shape`."""
+    q = quantiser.reshaped(shape)
+    scales = np.broadcast_to(quantiser.scales(), shape)
+    lo, hi = q.lo - q.zero, q.hi - q.zero
+    least = np.where(lo < 0, -hi, lo) if q.overflow is Overflow.SAT_SYM else lo
+    out = np.empty(shape, np.int64)
+    for at in np.ndindex(shape):
+        before = int(q.zero[at]) if q.zero_first else 0
+        code = exact_round(value / scales[at] + before, q.rounding) - before
+        out[at] = min(max(code, int(least[at])), int(hi[at]))
+    return out
 
 
 def one_scale(wire: Wire, axes: tuple[int, ...]) -> NDArray[Any]:
@@ -63,7 +100,7 @@ def one_scale(wire: Wire, axes: tuple[int, ...]) -> NDArray[Any]:
     moved = np.moveaxis(scales, axes, range(-len(axes), 0))
     lead = moved.shape[: moved.ndim - len(axes)]
     rows = moved.reshape(int(np.prod(lead, dtype=np.int64)), -1)
-    out = objects((len(rows),))
+    out = np.empty(len(rows), object)
     out[:] = [common_scale(set(row.tolist())) for row in rows]
     spread = np.broadcast_to(out.reshape(*lead, *(1,) * len(axes)), moved.shape)
     return np.moveaxis(spread, range(-len(axes), 0), axes)

@@ -7,15 +7,20 @@ approximated beyond the output's own quantiser.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
+from fractions import Fraction
 from math import erf, erfc
 
 import numpy as np
 
-from hardwire.errors import ModelError
-from hardwire.fixed import Floats
+from hardwire.errors import ModelError, RangeError
+from hardwire.fixed import FixedType, Floats, Ints, Overflow, Rounding
+from hardwire.ir.builder import KernelBuilder
 from hardwire.layers._base import Example, Layer
-from hardwire.layers._elements import quantised_input
+from hardwire.layers._elements import element, quantised_input
 from hardwire.layers._lowering import Lowering, Wire
+from hardwire.layers._requantise import round_scaled
+from hardwire.layers.quantise import quantise_wire
 from hardwire.network.graph import NetworkBuilder, Node, Shape
 from hardwire.quantiser import Quantiser
 
@@ -53,6 +58,10 @@ def _hard_sigmoid(x: Floats, slope: float = 0.2, offset: float = 0.5) -> Floats:
     return np.clip(slope * x + offset, 0.0, 1.0)
 
 
+def _threshold(x: Floats, theta: float = 1.0, value: float = 0.0) -> Floats:
+    return np.where(x > theta, x, np.full_like(x, value))
+
+
 FUNCTIONS: dict[str, Function] = {
     "sigmoid": _sigmoid,
     "log_sigmoid": lambda x: -np.logaddexp(0.0, -x),
@@ -71,7 +80,7 @@ FUNCTIONS: dict[str, Function] = {
     "softsign": lambda x: x / (1.0 + np.abs(x)),
     "soft_shrink": lambda x, lambd=0.5: np.sign(x) * np.maximum(np.abs(x) - lambd, 0.0),
     "hard_shrink": lambda x, lambd=0.5: np.where(np.abs(x) > lambd, x, 0.0),
-    "threshold": lambda x, theta=1.0, value=0.0: np.where(x > theta, x, value),
+    "threshold": _threshold,
     "squareplus": lambda x, b=4.0: 0.5 * (x + np.sqrt(x * x + b)),
     "sparse_plus": lambda x: np.where(x <= -1, 0.0, np.where(x < 1, 0.25 * (x + 1.0) ** 2, x)),
     "sparse_sigmoid": lambda x: np.clip(0.5 * (x + 1.0), 0.0, 1.0),
@@ -128,7 +137,128 @@ class Activation(Layer):
 
     def lower(self, node: Node, low: Lowering, inputs: Sequence[Wire]) -> Wire:
         """One TABLE an element."""
-        raise NotImplementedError
+        (x,) = inputs
+        quantiser: Quantiser | None = node.attrs.get("output")
+        name = node.attrs["function"]
+        if name in EXACT:
+            y = EXACT[name](node, low, x)
+            return y if quantiser is None else quantise_wire(node, low, y, quantiser)
+        if quantiser is None:
+            raise ModelError(
+                f"layer {node.name!r}: {name} has no exact fixed-point result and no type for its output",
+                hint="calibrate the model (calibrate=x), or put a quantiser after the layer",
+            )
+        return _tabulated(node, low, x, quantiser)
+
+    def examples(self) -> Iterator[Example]:
+        """Every function that is finite on the input's range, and the exact ones without an output type."""
+        quantiser = Quantiser.of_type(FixedType.parse("s8.5"), Rounding.RND_CONV, Overflow.SAT)
+        for name in FUNCTIONS:
+            shifted = name in ("log", "log1p", "sqrt", "rsqrt", "reciprocal", "acosh")
+            small = name in ("asin", "acos", "atanh")
+            net = NetworkBuilder(f"activation_{name}")
+            x = quantised_input(net, (3,), "u4.2" if shifted else "s5.6" if small else "s6.3")
+            if shifted:
+                x = net.add("add", "above_zero", [x], {}, {"constant": np.array(1.0)})
+            output = None if name in EXACT else quantiser
+            y = net.add("activation", name, [x], {"function": name, "arguments": {}, "output": output})
+            yield Example(name, net.build([y]))
+
+
+def _tabulated(node: Node, low: Lowering, x: Wire, quantiser: Quantiser) -> Wire:
+    q = quantiser.reshaped(x.shape)
+    scales = x.scales()
+    known: dict[tuple[object, ...], Ints] = {}
+
+    def rule(b: KernelBuilder, values: list[int], at: tuple[int, ...]) -> int:
+        full = element(x.shape, at)
+        lo, hi = b.range(values[0])
+        fields = (float(q.scale[full]), int(q.lo[full]), int(q.hi[full]), int(q.zero[full]))
+        key = (lo, hi, scales[full], *fields)
+        if key not in known:
+            scalar = replace(q, scale=q.scale[full], lo=q.lo[full], hi=q.hi[full], zero=q.zero[full])
+            known[key] = table_entries(node, lo, hi, scales[full], scalar)
+        return b.table(values[0], known[key])
+
+    fields = [q.scale, q.lo, q.hi, q.zero]
+    return low.elementwise(node, [x], rule, quantiser.scales(), fields)
+
+
+def table_entries(node: Node, lo: int, hi: int, scale: Fraction, quantiser: Quantiser) -> Ints:
+    """Codes `quantiser(f(code × scale))` of every code in `[lo, hi]`, int64.
+
+    Raises `RangeError` for more than `MAX_ENTRIES` codes, `ModelError` where the function is undefined; both name the
+    layer. Infinities saturate if the quantiser does.
+    """
+    name = node.attrs["function"]
+    if hi - lo >= MAX_ENTRIES:
+        raise RangeError(
+            f"layer {node.name!r}: a table of {name} would have {hi - lo + 1} entries (codes {lo} to {hi}); "
+            f"the limit is {MAX_ENTRIES}",
+            hint="quantise the layer's input to at most 16 bits (a quantiser in front of it, or calibrate=x)",
+        )
+    x = np.array([float(code * scale) for code in range(lo, hi + 1)])
+    y = evaluate(node, x)
+    wraps = quantiser.overflow not in (Overflow.SAT, Overflow.SAT_SYM)
+    bad = np.flatnonzero(np.isnan(y) | (np.isinf(y) & wraps))
+    if len(bad):
+        raise ModelError(
+            f"layer {node.name!r}: {name} is {y[bad[0]]} at {x[bad[0]]:.9g}, which its input can reach "
+            f"(range [{x[0]:.9g}, {x[-1]:.9g}])",
+            hint="clip the layer's input, or give it a type that leaves such values out",
+        )
+    return quantiser.codes(y)
+
+
+def _unary(
+    element_rule: Callable[[KernelBuilder, int, Fraction], int],
+    scale_rule: Callable[[Fraction], Fraction] = lambda scale: scale,
+) -> ExactRule:
+    """Return the lowering of a function that has a fixed-point result, from its meaning on one integer."""
+
+    def lower(node: Node, low: Lowering, x: Wire) -> Wire:
+        scales = x.scales()
+        out = np.frompyfunc(scale_rule, 1, 1)(scales)
+
+        def rule(b: KernelBuilder, values: list[int], at: tuple[int, ...]) -> int:
+            return element_rule(b, values[0], scales[element(x.shape, at)])
+
+        return low.elementwise(node, [x], rule, np.asarray(out, object).reshape(x.shape), [scales])
+
+    return lower
+
+
+def _absolute(b: KernelBuilder, a: int, scale: Fraction) -> int:
+    y = b.max(a, b.neg(a))
+    return b.clamp(y, 0, max(0, b.range(y)[1]))
+
+
+def _sign(b: KernelBuilder, a: int, scale: Fraction) -> int:
+    return b.sub(b.less(b.const(0), a), b.less(a, b.const(0)))
+
+
+def _square(b: KernelBuilder, a: int, scale: Fraction) -> int:
+    y = b.mul(a, a)
+    return b.clamp(y, 0, max(0, b.range(y)[1]))
+
+
+def _integer(mode: Rounding) -> ExactRule:
+    return _unary(lambda b, a, scale: round_scaled(b, a, scale, mode), lambda scale: Fraction(1))
+
+
+ExactRule = Callable[[Node, Lowering, Wire], Wire]
+
+EXACT: dict[str, ExactRule] = {
+    "abs": _unary(_absolute),
+    "neg": _unary(lambda b, a, scale: b.neg(a)),
+    "sign": _unary(_sign, lambda scale: Fraction(1)),
+    "square": _unary(_square, lambda scale: scale * scale),
+    "floor": _integer(Rounding.TRN),
+    "ceil": _integer(Rounding.CEIL),
+    "round": _integer(Rounding.RND_CONV),
+    "trunc": _integer(Rounding.TRN_ZERO),
+}
+"""Functions whose result has an exact fixed-point value, so that they need no output type and no table."""
 
 
 def evaluate(node: Node, x: Floats) -> Floats:

@@ -6,6 +6,7 @@ Keras `Add`, `Subtract`, `Multiply`; ONNX `Add`, `Sub`, `Mul`, `Div` by a consta
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from fractions import Fraction
 from typing import Any
 
 import numpy as np
@@ -15,9 +16,8 @@ from hardwire.errors import ModelError
 from hardwire.fixed import Floats
 from hardwire.ir.builder import KernelBuilder
 from hardwire.layers._base import Example, Layer
-from hardwire.layers._elements import element, exact_values, multiple, objects, quantised_input
+from hardwire.layers._elements import element, exact_values, joint_scale, multiple, quantised_input, units
 from hardwire.layers._lowering import Lowering, Wire, broadcast
-from hardwire.layers._scales import common_scale
 from hardwire.network.graph import NetworkBuilder, Node, Shape
 
 
@@ -51,9 +51,27 @@ class _Binary(Layer):
         """Return the result on equally shaped arrays."""
         raise NotImplementedError
 
-    def lower(self, node: Node, low: Lowering, inputs: Sequence[Wire]) -> Wire:
-        """Operands at one exact scale."""
-        raise NotImplementedError
+    def examples(self) -> Iterator[Example]:
+        """A constant of either kind, two tensors of different types, broadcasting both ways."""
+        kind = self.kind
+        constants: dict[str, dict[str, Any]] = {
+            "scalar": {"constant": np.array(0.8125)},
+            "channel": {"constant": np.array([0.5, -1.25, 0.0])},
+            "wider": {"constant": np.arange(6).reshape(2, 1, 3) / 4 - 0.5},
+            "scaled": {"constant": np.array([3, -5, 0]), "constant_scale": np.array(0.1)},
+        }
+        for name, params in constants.items():
+            net = NetworkBuilder(f"{kind}_{name}")
+            x = quantised_input(net, (2, 3))
+            yield Example(name, net.build([net.add(kind, kind, [x], {}, params)]))
+        net = NetworkBuilder(f"{kind}_branches")
+        x = quantised_input(net, (2, 3), "s5.2")
+        half = net.add("mul", "scaled", [x], {}, {"constant": np.array([0.375, -0.5, 3.0])})
+        yield Example("branches", net.build([net.add(kind, kind, [x, half])]))
+        net = NetworkBuilder(f"{kind}_broadcast")
+        x = quantised_input(net, (2, 3), "s5.2")
+        column = net.add("dense", "fc", [x], {}, {"kernel": np.array([[0.5], [-0.25], [1.0]])})
+        yield Example("broadcast", net.build([net.add(kind, kind, [column, x])]))
 
 
 def _aligned(x: Floats, rank: int) -> Floats:
@@ -70,6 +88,10 @@ class Add(_Binary):
         """Return `a + b`."""
         return a + b
 
+    def lower(self, node: Node, low: Lowering, inputs: Sequence[Wire]) -> Wire:
+        """One addition an element, both operands brought to one exact scale by shifts where they can."""
+        return _sum(node, low, inputs, self.shape(node, [x.shape for x in inputs]), 1, 1)
+
 
 class Sub(_Binary):
     """`a - b`; with attr `reverse` and a constant, `constant - x`."""
@@ -80,6 +102,20 @@ class Sub(_Binary):
         """Return `a - b`."""
         return a - b
 
+    def lower(self, node: Node, low: Lowering, inputs: Sequence[Wire]) -> Wire:
+        """One subtraction an element, as the addition."""
+        shape = self.shape(node, [x.shape for x in inputs])
+        signs = (-1, 1) if node.attrs.get("reverse", False) else (1, -1)
+        return _sum(node, low, inputs, shape, *signs)
+
+    def examples(self) -> Iterator[Example]:
+        """As the others, and a constant minus a tensor."""
+        yield from super().examples()
+        net = NetworkBuilder("sub_reverse")
+        x = quantised_input(net, (3,))
+        params = {"constant": np.array([0.5, -1.25, 0.0])}
+        yield Example("reverse", net.build([net.add("sub", "sub", [x], {"reverse": True}, params)]))
+
 
 class Mul(_Binary):
     """`a · b`."""
@@ -89,3 +125,65 @@ class Mul(_Binary):
     def operate(self, a: Floats, b: Floats) -> Floats:
         """Return `a · b`."""
         return a * b
+
+    def lower(self, node: Node, low: Lowering, inputs: Sequence[Wire]) -> Wire:
+        """One MUL an element, or one LINEAR with the constant; the scales multiply."""
+        shape = self.shape(node, [x.shape for x in inputs])
+        if len(inputs) == 2:
+            a, b = (broadcast(wire, shape) for wire in inputs)
+
+            def product(builder: KernelBuilder, values: list[int], at: tuple[int, ...]) -> int:
+                return builder.mul(values[0], values[1])
+
+            return low.elementwise(node, [a, b], product, a.scales() * b.scales())
+        x = broadcast(inputs[0], shape)
+        constant = _constant(node, shape)
+        unit = _units(node, shape)
+        unit = np.where(unit == 0, np.array(Fraction(1), object), unit)
+
+        def rule(builder: KernelBuilder, values: list[int], at: tuple[int, ...]) -> int:
+            full = element(shape, at)
+            return builder.linear(values, [multiple(node, constant[full], unit[full], "constant")])
+
+        return low.elementwise(node, [x], rule, x.scales() * unit, [constant])
+
+
+def _constant(node: Node, shape: Shape) -> NDArray[Any]:
+    return exact_values(node.params["constant"], node.params.get("constant_scale"), shape)
+
+
+def _units(node: Node, shape: Shape) -> NDArray[Any]:
+    return units(node.params["constant"], node.params.get("constant_scale"), shape)
+
+
+def _sum(node: Node, low: Lowering, inputs: Sequence[Wire], shape: Shape, sign_a: int, sign_b: int) -> Wire:
+    """Lower `sign_a · a + sign_b · b`, where b is the second wire or the constant."""
+    a = broadcast(inputs[0], shape)
+    own = a.scales()
+    if len(inputs) == 1:
+        constant = _constant(node, shape)
+        fits = np.array(np.frompyfunc(lambda c, s: (c / s).denominator == 1, 2, 1)(constant, own), bool)
+        scale = joint_scale(shape, own, np.where(fits, np.array(Fraction(0), object), _units(node, shape)))
+
+        def offset(builder: KernelBuilder, values: list[int], at: tuple[int, ...]) -> int:
+            full = element(shape, at)
+            coef = multiple(node, own[full], scale[full], "scale")
+            return builder.linear(
+                values, [sign_a * coef], sign_b * multiple(node, constant[full], scale[full], "constant")
+            )
+
+        return low.elementwise(node, [a], offset, scale, [own, constant])
+    b = broadcast(inputs[1], shape)
+    other = b.scales()
+    scale = joint_scale(shape, own, other)
+
+    def rule(builder: KernelBuilder, values: list[int], at: tuple[int, ...]) -> int:
+        full = element(shape, at)
+        left = multiple(node, own[full], scale[full], "scale")
+        right = multiple(node, other[full], scale[full], "scale")
+        if (left & (left - 1)) or (right & (right - 1)):
+            return builder.linear(values, [sign_a * left, sign_b * right])
+        combine = builder.add if sign_b > 0 else builder.sub
+        return combine(values[0], values[1], left.bit_length() - 1, right.bit_length() - 1)
+
+    return low.elementwise(node, [a, b], rule, scale, [own, other])

@@ -12,8 +12,9 @@ import numpy as np
 
 from hardwire.errors import ModelError
 from hardwire.fixed import Floats
+from hardwire.ir.builder import KernelBuilder
 from hardwire.layers._base import Example, Layer
-from hardwire.layers._elements import checked_axis, quantised_input
+from hardwire.layers._elements import checked_axis, element, exact_values, joint_scale, multiple, quantised_input, units
 from hardwire.layers._lowering import Lowering, Wire
 from hardwire.network.graph import NetworkBuilder, Node, Shape
 
@@ -21,8 +22,8 @@ from hardwire.network.graph import NetworkBuilder, Node, Shape
 class BatchNorm(Layer):
     """`(x - mean) / sqrt(variance + epsilon) · gamma + beta` along `axis`.
 
-    Attrs `axis` (the batch axis not counted, default -1) and `epsilon`; params `gamma`, `beta`, `mean`, `variance`, each (c,).
-    The meaning is `x · factor + offset` with the float64 values that `folded` returns.
+    Attrs `axis` (the batch axis not counted, default -1) and `epsilon`; params `gamma`, `beta`, `mean`, `variance`,
+    each (c,). The meaning is `x · factor + offset` with the float64 values that `folded` returns.
     """
 
     kind = "batch_norm"
@@ -49,7 +50,31 @@ class BatchNorm(Layer):
 
     def lower(self, node: Node, low: Lowering, inputs: Sequence[Wire]) -> Wire:
         """One LINEAR an element with exact coefficients."""
-        raise NotImplementedError
+        (x,) = inputs
+        factor, offset = (exact_values(part, None, x.shape) for part in spread(node, len(x.shape)))
+        slope = x.scales() * factor
+        unit_factor, unit_offset = (units(part, None, x.shape) for part in spread(node, len(x.shape)))
+        scale = joint_scale(x.shape, x.scales() * unit_factor, unit_offset)
+
+        def rule(b: KernelBuilder, values: list[int], at: tuple[int, ...]) -> int:
+            full = element(x.shape, at)
+            coef = multiple(node, slope[full], scale[full], "factor")
+            return b.linear(values, [coef], multiple(node, offset[full], scale[full], "offset"))
+
+        return low.elementwise(node, [x], rule, scale, [slope, offset])
+
+    def examples(self) -> Iterator[Example]:
+        """Channels last and channels first, with factors that are short in binary."""
+        for name, shape, axis in (("vector", (3,), -1), ("last", (2, 3), -1), ("first", (3, 2), 0)):
+            net = NetworkBuilder(f"batch_norm_{name}")
+            x = quantised_input(net, shape)
+            params = {
+                "gamma": np.array([1.0, -0.75, 0.0]),
+                "beta": np.array([0.5, -0.125, 1.25]),
+                "mean": np.array([0.25, 0.0, 3.0]),
+                "variance": np.array([0.75, 3.75, 15.75]),
+            }
+            yield Example(name, net.build([net.add("batch_norm", "bn", [x], {"axis": axis, "epsilon": 0.25}, params)]))
 
 
 def folded(node: Node) -> tuple[Floats, Floats]:

@@ -7,16 +7,25 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from fractions import Fraction
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from hardwire.errors import ModelError
 from hardwire.fixed import Floats, Overflow
 from hardwire.ir.builder import KernelBuilder
 from hardwire.layers._base import Example, Layer
-from hardwire.layers._elements import element, exact_values, multiple, objects, quantised_input
+from hardwire.layers._elements import (
+    element,
+    exact_codes,
+    exact_values,
+    joint_scale,
+    lowest_bit,
+    multiple,
+    quantised_input,
+)
 from hardwire.layers._lowering import Lowering, Wire
-from hardwire.layers._scales import common_scale
 from hardwire.layers.quantise import quantise_wire
 from hardwire.network.graph import NetworkBuilder, Node, Shape
 from hardwire.quantiser import Quantiser
@@ -46,6 +55,12 @@ class Relu(Layer):
 
         return low.elementwise(node, [x], rule, x.scales())
 
+    def examples(self) -> Iterator[Example]:
+        """A vector and a matrix."""
+        for name, shape in (("vector", (3,)), ("matrix", (2, 3))):
+            net = NetworkBuilder(f"relu_{name}")
+            yield Example(name, net.build([net.add("relu", "relu", [quantised_input(net, shape)])]))
+
 
 class Clip(Layer):
     """`min(max(x, lo), hi)`; attrs `lo`, `hi` floats or None for no bound.
@@ -68,8 +83,73 @@ class Clip(Layer):
         return _output(node, y)
 
     def lower(self, node: Node, low: Lowering, inputs: Sequence[Wire]) -> Wire:
-        """One CLAMP an element, in a finer scale where a bound is no multiple of the input's."""
-        raise NotImplementedError
+        """One CLAMP an element, in a finer scale where a bound that can be met is no multiple of the input's."""
+        (x,) = inputs
+        quantiser: Quantiser | None = node.attrs.get("output")
+        if quantiser is not None and quantiser.overflow in (Overflow.SAT, Overflow.SAT_SYM):
+            # Rounding and saturation are monotone: clipping after them, at the rounded bounds, is the same.
+            return self._clamped(node, low, quantise_wire(node, low, x, quantiser), quantiser)
+        y = self._clipped(node, low, x)
+        return y if quantiser is None else quantise_wire(node, low, y, quantiser)
+
+    def _clipped(self, node: Node, low: Lowering, x: Wire) -> Wire:
+        lo, hi = (None if node.attrs.get(key) is None else Fraction(node.attrs[key]) for key in ("lo", "hi"))
+        code_lo, code_hi = low.range(x)
+        scales = x.scales()
+        zero = np.array(Fraction(0), object)
+        met_lo = np.array(lo is not None and np.any(code_lo * scales < lo))
+        met_hi = np.array(hi is not None and np.any(code_hi * scales > hi))
+        if not (met_lo or met_hi):
+            return x
+        bounds = [bound for bound, met in ((lo, met_lo), (hi, met_hi)) if met and bound is not None]
+        # A bound that is a multiple of the scale asks for no finer one.
+        unfit = [
+            np.where(np.asarray(bound % scales == 0, bool), zero, np.array(lowest_bit(bound), object))
+            for bound in bounds
+        ]
+        scale = joint_scale(x.shape, scales, *unfit)
+
+        def rule(b: KernelBuilder, values: list[int], at: tuple[int, ...]) -> int:
+            full = element(x.shape, at)
+            value = b.linear(values, [multiple(node, scales[full], scale[full], "scale")])
+            least, most = b.range(value)
+            if met_lo and lo is not None:
+                least = multiple(node, lo, scale[full], "lower bound")
+            if met_hi and hi is not None:
+                most = multiple(node, hi, scale[full], "upper bound")
+            return b.clamp(value, least, max(least, most))
+
+        return low.elementwise(node, [x], rule, scale, [scales])
+
+    def _clamped(self, node: Node, low: Lowering, y: Wire, quantiser: Quantiser) -> Wire:
+        lo, hi = (node.attrs.get(key) for key in ("lo", "hi"))
+        code_lo, code_hi = low.range(y)
+        least = code_lo if lo is None else exact_codes(Fraction(lo), quantiser, y.shape)
+        most = code_hi if hi is None else exact_codes(Fraction(hi), quantiser, y.shape)
+        if np.all(code_lo >= least) and np.all(code_hi <= most):
+            return y
+
+        def rule(b: KernelBuilder, values: list[int], at: tuple[int, ...]) -> int:
+            full = element(y.shape, at)
+            below, above = b.range(values[0])
+            bottom = below if lo is None else int(least[full])
+            return b.clamp(values[0], bottom, max(bottom, above if hi is None else int(most[full])))
+
+        bounds = [codes for codes, bound in ((least, lo), (most, hi)) if bound is not None]
+        return low.elementwise(node, [y], rule, y.scales(), bounds)
+
+    def examples(self) -> Iterator[Example]:
+        """Bounds on the input's grid, between its points, one-sided and never met."""
+        for name, lo, hi in (
+            ("relu6", 0.0, 6.0),
+            ("between", -0.7421875, 1.109375),
+            ("upper", None, 1.5),
+            ("never", -50.0, 50.0),
+            ("negative", -3.0, -1.0625),
+        ):
+            net = NetworkBuilder(f"clip_{name}")
+            x = quantised_input(net, (3,), "s6.2")
+            yield Example(name, net.build([net.add("clip", "clip", [x], {"lo": lo, "hi": hi})]))
 
 
 class LeakyRelu(Layer):
@@ -89,8 +169,16 @@ class LeakyRelu(Layer):
         return _output(node, np.where(inputs[0] < 0, inputs[0] * node.attrs["slope"], inputs[0]))
 
     def lower(self, node: Node, low: Lowering, inputs: Sequence[Wire]) -> Wire:
-        """Return the larger of `x` and `slope · x` (slope up to 1), or a select by sign."""
-        raise NotImplementedError
+        """Return the larger of `x` and `slope · x` (slope up to 1), else the smaller."""
+        slopes = exact_values(np.array(float(node.attrs["slope"])), None, inputs[0].shape)
+        return _leaky(node, low, inputs[0], slopes)
+
+    def examples(self) -> Iterator[Example]:
+        """Slopes: a power of two, short, above one, negative, zero."""
+        for slope in (0.125, 0.3125, 1.0, 2.5, -0.5, 0.0):
+            net = NetworkBuilder("leaky_relu")
+            x = quantised_input(net, (3,))
+            yield Example(f"slope_{slope}", net.build([net.add("leaky_relu", "leaky", [x], {"slope": slope})]))
 
 
 class PRelu(Layer):
@@ -119,7 +207,64 @@ class PRelu(Layer):
 
     def lower(self, node: Node, low: Lowering, inputs: Sequence[Wire]) -> Wire:
         """As the leaky ReLU, with a slope per element."""
-        raise NotImplementedError
+        return _leaky(node, low, inputs[0], exact_values(node.params["slope"], None, inputs[0].shape))
+
+    def examples(self) -> Iterator[Example]:
+        """A slope per channel, one per row, and one for all."""
+        for name, slope in (
+            ("channel", np.array([0.25, -0.375, 1.5])),
+            ("row", np.array([[0.5], [0.125]])),
+            ("shared", np.array([0.75])),
+        ):
+            net = NetworkBuilder(f"prelu_{name}")
+            x = quantised_input(net, (2, 3))
+            yield Example(name, net.build([net.add("prelu", "prelu", [x], {}, {"slope": slope})]))
+
+
+def _leaky(node: Node, low: Lowering, x: Wire, slopes: NDArray[Any]) -> Wire:
+    """Lower `x` or `slope · x` by sign, with exact slopes in `x`'s shape."""
+    quantiser: Quantiser | None = node.attrs.get("output")
+    if np.all(low.range(x)[0] >= 0):
+        return x if quantiser is None else quantise_wire(node, low, x, quantiser)
+    if quantiser is not None:
+        return _leaky_quantised(node, low, x, slopes, quantiser)
+    scales = x.scales()
+    scale = joint_scale(x.shape, scales, scales * np.array(np.frompyfunc(lowest_bit, 1, 1)(slopes), object))
+
+    def rule(b: KernelBuilder, values: list[int], at: tuple[int, ...]) -> int:
+        full = element(x.shape, at)
+        slope = slopes[full]
+        own = b.linear(values, [multiple(node, scales[full], scale[full], "scale")])
+        leak = b.linear(values, [multiple(node, scales[full] * slope, scale[full], "slope")])
+        if slope > 1:
+            return b.min(own, leak)
+        y = b.max(own, leak)
+        # A slope that is not positive leaves nothing below zero, which the two ranges alone do not show.
+        return b.clamp(y, 0, max(0, b.range(y)[1])) if slope <= 0 else y
+
+    return low.elementwise(node, [x], rule, scale, [scales, slopes])
+
+
+def _leaky_quantised(node: Node, low: Lowering, x: Wire, slopes: NDArray[Any], quantiser: Quantiser) -> Wire:
+    """Quantise both branches by themselves, so that a slope of any length costs no width, and select by sign."""
+
+    def positive(b: KernelBuilder, values: list[int], at: tuple[int, ...]) -> int:
+        return b.clamp(values[0], 0, max(0, b.range(values[0])[1]))
+
+    def negative(b: KernelBuilder, values: list[int], at: tuple[int, ...]) -> int:
+        slope = slopes[element(x.shape, at)]
+        sign = (slope > 0) - (slope < 0)
+        return b.linear([b.clamp(values[0], min(0, b.range(values[0])[0]), 0)], [sign])
+
+    factor = np.where(slopes == 0, np.array(Fraction(1), object), np.abs(slopes))
+    up = low.elementwise(node, [x], positive, x.scales())
+    down = low.elementwise(node, [x], negative, x.scales() * factor, [slopes])
+    branches = [quantise_wire(node, low, branch, quantiser) for branch in (up, down)]
+
+    def select(b: KernelBuilder, values: list[int], at: tuple[int, ...]) -> int:
+        return b.select(b.less(values[0], b.const(0)), values[2], values[1])
+
+    return low.elementwise(node, [x, *branches], select, branches[0].scales())
 
 
 def _output(node: Node, y: Floats) -> Floats:
