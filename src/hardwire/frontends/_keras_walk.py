@@ -1,0 +1,441 @@
+"""The walk over a Keras model's configuration: layers in order, sub-models inlined, a record per call of a layer."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from hardwire.errors import ModelError, UnsupportedError
+from hardwire.frontends._keras_weights import Arrays, WeightSource
+from hardwire.layers import import_rule
+from hardwire.network.graph import NetworkBuilder, Shape
+from hardwire.network.records import Record
+
+MAX_NESTING = 32
+MODELS = ("Functional", "Model", "Sequential")
+_TRAINING_ONLY = ("_initializer", "_regularizer", "_constraint")
+_PLUMBING = ("trainable", "batch_input_shape", "batch_shape")
+_FLOATS = ("float16", "bfloat16", "float32", "float64", "mixed_float16", "mixed_bfloat16")
+
+
+@dataclass(frozen=True)
+class Call:
+    """One call of a layer: the tensors that it reads as (layer, call, output), constants by operand position."""
+
+    tensors: tuple[tuple[str, int, int], ...]
+    constants: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class LayerConfig:
+    """A layer of the configuration, of any Keras; `kind` is its class, with the package if not Keras' own."""
+
+    name: str
+    kind: str
+    class_name: str
+    config: Mapping[str, Any]
+    calls: tuple[Call, ...]
+    build_shape: Any
+
+
+class KerasWalker:
+    """Turns a parsed `model_config` and its weights into nodes of a `NetworkBuilder`.
+
+    `label` names the file in errors, `examples` are the shapes of example inputs (no batch axis), used where the model
+    leaves dimensions open.
+    """
+
+    def __init__(self, label: str, net: NetworkBuilder, versions: Mapping[str, Any], examples: list[Shape]) -> None:
+        self.label = label
+        self.net = net
+        self.versions = versions
+        self.examples = examples
+        self._seen_inputs = 0
+
+    def model(self, config: Any, weights: WeightSource) -> list[str]:
+        """Walk the outermost model; returns its output tensors."""
+        top = self._layer(config, position=0)
+        if top.kind not in MODELS:
+            raise UnsupportedError(
+                f"model {self.label}: the model is a {top.kind}, not a Sequential or Functional model",
+                hint="rebuild it with keras.Sequential or keras.Model(inputs, outputs) and save it again",
+            )
+        return self._model(top, weights, None, (), ())
+
+    # Reading the configuration.
+
+    def _bad(self, what: str) -> ModelError:
+        return ModelError(f"model {self.label}: {what}", hint="save the model again with model.save(...)")
+
+    def _layer(self, config: Any, position: int) -> LayerConfig:
+        if not isinstance(config, dict) or not isinstance(config.get("class_name"), str):
+            raise self._bad(f"layer {position} of the configuration has no class name")
+        inner = config.get("config")
+        if isinstance(inner, list) and config["class_name"] == "Sequential":
+            inner = {"name": "sequential", "layers": inner}  # Keras before 2.3
+        if not isinstance(inner, dict):
+            raise self._bad(f"layer {position} ({config['class_name']}) of the configuration has no settings")
+        name = config.get("name", inner.get("name"))
+        if not isinstance(name, str) or not name:
+            if config["class_name"] not in MODELS:
+                raise self._bad(f"layer {position} ({config['class_name']}) of the configuration has no name")
+            name = "model"
+        nodes = config.get("inbound_nodes", [])
+        if not isinstance(nodes, list):
+            raise self._bad(f"layer {name!r}: inbound_nodes is not a list")
+        build = config.get("build_config")
+        shape = build.get("input_shape") if isinstance(build, dict) else None
+        kind = _kind(config)
+        calls = tuple(self._call(name, kind, node) for node in nodes)
+        return LayerConfig(name, kind, config["class_name"].rpartition(">")[2], inner, calls, shape)
+
+    def _call(self, name: str, kind: str, node: Any) -> Call:
+        tensors: list[tuple[str, int, int]] = []
+        constants: dict[str, Any] = {}
+        if isinstance(node, dict):  # Keras 3
+            args, kwargs = node.get("args", []), node.get("kwargs", {})
+            if not isinstance(args, list) or not isinstance(kwargs, dict):
+                raise self._bad(f"layer {name!r}: a call without arguments")
+            for position, arg in enumerate(args):
+                found = list(_keras_tensors(arg))
+                if found:
+                    tensors.extend(self._reference(name, item) for item in found)
+                elif arg is not None:
+                    constants[str(position)] = arg
+            self._plain(name, kind, kwargs)
+            return Call(tuple(tensors), constants)
+        for item in _legacy_tensors(node):
+            if not isinstance(item, list) or len(item) < 3 or not isinstance(item[0], str):
+                raise self._bad(f"layer {name!r}: a call of it has no valid input: {item!r:.80}")
+            if len(item) > 3 and isinstance(item[3], dict):
+                self._plain(name, kind, item[3])
+            if item[0] == "_CONSTANT_VALUE":
+                constants[str(len(tensors) + len(constants))] = item[2]
+            else:
+                tensors.append(self._reference(name, item[:3]))
+        return Call(tuple(tensors), constants)
+
+    def _plain(self, name: str, kind: str, kwargs: Mapping[str, Any]) -> None:
+        for key, value in kwargs.items():
+            harmless = key == "mask" or (key == "training" and value in (None, False)) or value is None
+            if not harmless and not (key == "name" and isinstance(value, str)):
+                raise UnsupportedError(
+                    f"layer {name!r} ({kind}): it is called with {key} = {value!r:.60}, which is not understood"
+                )
+
+    def _reference(self, name: str, item: Any) -> tuple[str, int, int]:
+        if (
+            isinstance(item, list)
+            and len(item) == 3
+            and isinstance(item[0], str)
+            and all(isinstance(i, int) and i >= 0 for i in item[1:])
+        ):
+            return item[0], item[1], item[2]
+        raise self._bad(f"layer {name!r}: {item!r:.80} is no reference to a layer's output")
+
+    # Walking.
+
+    def _model(
+        self,
+        model: LayerConfig,
+        weights: WeightSource,
+        inputs: list[str] | None,
+        path: tuple[str, ...],
+        leaves: tuple[str, ...],
+    ) -> list[str]:
+        """Inline a model; `inputs` are its input tensors, None for the outermost one, whose inputs are declared.
+
+        `path` names the sub-models that lead here, `leaves` all layers of the outermost of them.
+        """
+        if len(path) > MAX_NESTING:
+            raise self._bad(f"sub-models are nested deeper than {MAX_NESTING} levels")
+        raw = model.config.get("layers")
+        if not isinstance(raw, list) or not raw:
+            raise self._bad(f"{model.kind} model {model.name!r} has no layers")
+        layers = [self._layer(item, position) for position, item in enumerate(raw)]
+        names = [layer.name for layer in layers]
+        if len(set(names)) != len(names):
+            twice = next(name for name in names if names.count(name) > 1)
+            raise self._bad(f"two layers of {model.name!r} are named {twice!r}")
+        places = {
+            layer.name: weights.enter(layer.name, layer.class_name, (*path, layer.name), leaves)
+            for layer in layers
+            if not layer.kind.startswith("ops.")
+        }
+        run = _Run(self, weights, places, path, leaves)
+        if model.kind == "Sequential":
+            return self._sequential(model, layers, run, inputs)
+        return self._functional(model, layers, run, inputs)
+
+    def _sequential(
+        self, model: LayerConfig, layers: list[LayerConfig], run: _Run, inputs: list[str] | None
+    ) -> list[str]:
+        first = layers[0]
+        if first.kind == "InputLayer":
+            layers = layers[1:]
+        if inputs is None:
+            shape = _first_known(
+                first.config.get("batch_shape"),
+                first.config.get("batch_input_shape"),
+                model.config.get("build_input_shape"),
+                model.build_shape,
+                first.build_shape,
+            )
+            if shape is None and first.kind in MODELS:
+                shape = _input_shape(first.config)
+            name = first.name if first.kind == "InputLayer" else "input"
+            inputs = [self._declare(name, shape, first)]
+        tensors = inputs
+        for layer in layers:
+            tensors = run.call(layer, tensors, {})
+        return tensors
+
+    def _functional(
+        self, model: LayerConfig, layers: list[LayerConfig], run: _Run, inputs: list[str] | None
+    ) -> list[str]:
+        by_name = {layer.name: layer for layer in layers}
+        sources = [self._reference(model.name, item) for item in _references(model.config.get("input_layers"))]
+        results = [self._reference(model.name, item) for item in _references(model.config.get("output_layers"))]
+        if not sources or not results:
+            raise self._bad(f"model {model.name!r} names no input or no output layers")
+        first = self._first_calls(layers, results)
+        done: dict[tuple[str, int], list[str]] = {}
+        for i, (name, call, _) in enumerate(sources):
+            layer = by_name.get(name)
+            if layer is None:
+                raise self._bad(f"the input layer {name!r} is missing from the configuration")
+            if inputs is None:
+                shape = _first_known(layer.config.get("batch_shape"), layer.config.get("batch_input_shape"))
+                done[name, call] = [self._declare(name, shape, layer)]
+            elif len(inputs) != len(sources):
+                raise self._bad(f"model {model.name!r} is called with {len(inputs)} inputs, it has {len(sources)}")
+            else:
+                done[name, call] = [inputs[i]]
+        waiting = [
+            (layer, first[layer.name] + i, call)
+            for layer in layers
+            for i, call in enumerate(layer.calls)
+            if call.tensors
+        ]
+        while waiting:
+            later = []
+            for layer, index, call in waiting:
+                if all(reference[:2] in done for reference in call.tensors):
+                    read = [self._output(done, reference) for reference in call.tensors]
+                    done[layer.name, index] = run.call(layer, read, call.constants)
+                else:
+                    later.append((layer, index, call))
+            if len(later) == len(waiting):
+                layer, _, call = later[0]
+                missing = next(reference[0] for reference in call.tensors if reference[:2] not in done)
+                raise self._bad(f"layer {layer.name!r} reads {missing!r}, which is missing or depends on it")
+            waiting = later
+        for reference in results:
+            if reference[:2] not in done:
+                raise self._bad(f"the output layer {reference[0]!r} is missing from the configuration")
+        return [self._output(done, reference) for reference in results]
+
+    def _output(self, done: Mapping[tuple[str, int], list[str]], reference: tuple[str, int, int]) -> str:
+        tensors = done[reference[:2]]
+        if reference[2] >= len(tensors):
+            raise self._bad(f"layer {reference[0]!r} has {len(tensors)} outputs, number {reference[2]} is read")
+        return tensors[reference[2]]
+
+    def _first_calls(self, layers: list[LayerConfig], results: list[tuple[str, int, int]]) -> dict[str, int]:
+        """Return the number of each layer's first call: 0, or 1 for a sub-model whose own construction counts as 0."""
+        used: dict[str, set[int]] = {layer.name: set() for layer in layers}
+        for name, call, _ in [*results, *(item for layer in layers for c in layer.calls for item in c.tensors)]:
+            used.setdefault(name, set()).add(call)
+        return {
+            layer.name: int(layer.kind in MODELS and bool(used[layer.name]) and 0 not in used[layer.name])
+            for layer in layers
+        }
+
+    def _declare(self, name: str, shape: Any, layer: LayerConfig) -> str:
+        """Declare a model input; open dimensions come from the example."""
+        if layer.kind == "InputLayer":
+            for attr in ("sparse", "ragged", "optional"):
+                if layer.config.get(attr):
+                    raise UnsupportedError(f"layer {name!r} (InputLayer): attribute {attr!r} = True is not supported")
+            if layer.config.get("dtype") == "string":
+                raise UnsupportedError(f"layer {name!r} (InputLayer): attribute 'dtype' = 'string' is not supported")
+        position, self._seen_inputs = self._seen_inputs, self._seen_inputs + 1
+        example = self.examples[position] if position < len(self.examples) else None
+        if shape is None:
+            if example is None:
+                raise ModelError(
+                    f"model {self.label}: the shape of input {name!r} is not in the file",
+                    hint="give one example input (example=x[:1])",
+                )
+            return self.net.input(name, example)
+        if not isinstance(shape, list) or not all(d is None or (type(d) is int and d >= 0) for d in shape) or not shape:
+            raise self._bad(f"input {name!r} has the shape {shape!r:.80}")
+        known = shape[1:]
+        if example is not None:
+            if len(example) != len(known) or any(d not in (None, e) for d, e in zip(known, example, strict=True)):
+                raise ModelError(
+                    f"model {self.label}: input {name!r} has the shape {_shown(known)} (without the batch), "
+                    f"the example has {tuple(example)}"
+                )
+            known = list(example)
+        if any(dim is None for dim in known):
+            raise ModelError(
+                f"model {self.label}: input {name!r} has the shape {_shown(known)} with dimensions left open",
+                hint="give one example input (example=x[:1])",
+            )
+        return self.net.input(name, tuple(known))
+
+
+@dataclass(frozen=True)
+class _Run:
+    """What calling the layers of one (sub-)model needs."""
+
+    walker: KerasWalker
+    weights: WeightSource
+    places: Mapping[str, Any]
+    path: tuple[str, ...]
+    leaves: tuple[str, ...]
+
+    def call(self, layer: LayerConfig, inputs: list[str], constants: Mapping[str, Any]) -> list[str]:
+        """Add one call of a layer; returns its output tensors."""
+        walker, path = self.walker, (*self.path, layer.name)
+        place = self.places.get(layer.name)
+        if layer.kind in MODELS:
+            if constants:
+                raise UnsupportedError(f"layer {layer.name!r} ({layer.kind}): it is called with constants")
+            leaves = self.leaves or tuple(_leaf_names([{"config": layer.config}]))
+            return walker._model(layer, self.weights.inside(place), inputs, path, leaves)
+        name = "/".join(path)
+        if layer.kind == "InputLayer":
+            return inputs
+        rule = import_rule("keras", layer.kind)
+        if rule is None:
+            raise _unknown(name, layer)
+        attrs = {key: value for key, value in layer.config.items() if not key.endswith(_TRAINING_ONLY)}
+        arrays: Arrays = {} if place is None else self.weights.arrays(place)
+        arrays.update(_constant_arrays(name, layer.kind, constants))
+        record = Record(name, layer.kind, tuple(inputs), attrs, arrays, walker.versions)
+        record.ignore("name", *_PLUMBING)
+        _expect_float(record)
+        tensor = rule(record, walker.net)
+        record.finish()
+        return [tensor]
+
+
+def _unknown(name: str, layer: LayerConfig) -> UnsupportedError:
+    if layer.class_name == "Lambda":
+        return UnsupportedError(
+            f"layer {name!r}: a Lambda layer holds Python code, and the code of a model file is never run",
+            hint="write it with standard layers or operations of keras.ops and save the model again",
+        )
+    if layer.kind != layer.class_name:
+        return UnsupportedError(
+            f"layer {name!r}: the class {layer.kind!r} is not one of Keras' own and no import rule knows it",
+            hint="replace it with standard layers, or add an import rule for it in hardwire/layers",
+        )
+    return UnsupportedError(
+        f"layer {name!r}: the Keras layer {layer.kind!r} is not supported",
+        hint="replace it with supported layers (docs: layers), or report it with the model file",
+    )
+
+
+def _expect_float(record: Record) -> None:
+    """Take the layer's dtype: a float type or a mixed policy; the weights are exact in any of them."""
+    dtype = record.take("dtype", "float32")
+    name = dtype.get("config", {}).get("name") if isinstance(dtype, dict) else dtype
+    if name is not None and name not in _FLOATS:
+        raise record.unsupported("dtype", name, f"only {', '.join(_FLOATS)} are supported")
+
+
+def _constant_arrays(name: str, kind: str, constants: Mapping[str, Any]) -> Arrays:
+    """Constant operands of a `keras.ops` call as arrays by operand position."""
+    import numpy as np
+
+    arrays: Arrays = {}
+    for position, value in constants.items():
+        if isinstance(value, dict) and value.get("class_name") in ("__numpy__", "__tensor__"):
+            value = value.get("config", {}).get("value")
+        try:
+            array = np.asarray(value, np.float64)
+        except (TypeError, ValueError):
+            raise UnsupportedError(
+                f"layer {name!r} ({kind}): argument {position} = {value!r:.60} is not understood"
+            ) from None
+        arrays[f"operand {position}"] = array
+    return arrays
+
+
+def _kind(config: Mapping[str, Any]) -> str:
+    """Return the class as rules know it: `Dense`, `ops.Add` (an operation on tensors), `hgq>QDense`, `mine.Dense`."""
+    class_name: str = config["class_name"]
+    registered, module = config.get("registered_name"), config.get("module")
+    if isinstance(registered, str) and ">" in registered:
+        return registered
+    if isinstance(module, str) and module.startswith(("keras.src.ops", "keras.ops")):
+        return f"ops.{class_name}"
+    inner = config.get("config")
+    if module is None and isinstance(inner, dict) and not {"dtype", "trainable", "layers"} & inner.keys():
+        return f"ops.{class_name}"  # HDF5 of Keras 3 names no modules; every layer has a dtype, no operation has
+    if isinstance(module, str) and module.split(".")[0] not in ("keras", "tf_keras", "tensorflow", "builtins"):
+        return f"{module}.{class_name}"
+    return class_name
+
+
+def _keras_tensors(arg: Any) -> Iterator[Any]:
+    """Histories of the tensors in a (nested) argument of a Keras 3 call, dictionaries in the order of their keys."""
+    if isinstance(arg, dict):
+        if arg.get("class_name") == "__keras_tensor__":
+            config = arg.get("config")
+            yield config.get("keras_history") if isinstance(config, dict) else None
+        else:
+            for key in sorted(arg):
+                yield from _keras_tensors(arg[key])
+    elif isinstance(arg, list):
+        for item in arg:
+            yield from _keras_tensors(item)
+
+
+def _legacy_tensors(node: Any) -> list[Any]:
+    """Input references of a Keras 2 call: `[[name, call, output, kwargs], …]` or one of them alone."""
+    if isinstance(node, dict):
+        return [item for key in sorted(node) for item in _legacy_tensors(node[key])]
+    if isinstance(node, list) and node and isinstance(node[0], str):
+        return [node]
+    return list(node) if isinstance(node, list) else [node]
+
+
+def _references(value: Any) -> list[Any]:
+    """Input or output references of a model: one, a (nested) list, or a dictionary in the order of its keys."""
+    if isinstance(value, dict):
+        return [item for key in sorted(value) for item in _references(value[key])]
+    if isinstance(value, list) and value and isinstance(value[0], str):
+        return [value]
+    return [item for part in value for item in _references(part)] if isinstance(value, list) else []
+
+
+def _leaf_names(layers: list[Any]) -> Iterator[str]:
+    for layer in layers:
+        config = layer.get("config", {}) if isinstance(layer, dict) else {}
+        if isinstance(config, dict) and isinstance(config.get("layers"), list):
+            yield from _leaf_names(config["layers"])
+        elif isinstance(config, dict):
+            yield str(config.get("name"))
+
+
+def _input_shape(config: Mapping[str, Any]) -> Any:
+    """Shape of the first input of a sub-model, where it says so."""
+    layers = config.get("layers")
+    first = layers[0] if isinstance(layers, list) and layers else None
+    inner = first.get("config") if isinstance(first, dict) else None
+    if not isinstance(inner, dict):
+        return None
+    return _first_known(inner.get("batch_shape"), inner.get("batch_input_shape"), config.get("build_input_shape"))
+
+
+def _first_known(*shapes: Any) -> Any:
+    return next((shape for shape in shapes if shape is not None), None)
+
+
+def _shown(shape: list[int | None]) -> str:
+    return "(" + ", ".join("?" if dim is None else str(dim) for dim in shape) + ("," if len(shape) == 1 else "") + ")"
