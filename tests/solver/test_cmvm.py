@@ -177,7 +177,7 @@ def test_largest_constants() -> None:
 
 def test_arrival_levels_put_the_late_input_last() -> None:
     m = np.ones((5, 1), np.int64)
-    graph = solve(m, input_depth=[0, 0, 7, 0, 0])
+    graph = solve(m, depth_limit=0, input_depth=[0, 0, 7, 0, 0])
     assert graph.depth([0, 0, 7, 0, 0]) == 8
 
 

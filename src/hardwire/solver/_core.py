@@ -21,6 +21,10 @@ import numpy as np
 
 from hardwire.solver._jit import Array, Mask, kernel
 
+MAX_LEVELS = 60
+"""Depth limits above this bind nothing: 2^depth is kept in 63 bits."""
+
+_PAIRS_UP_TO = 256
 NODE_BITS = 25  # two node ids, a distance of 7 bits and a sign fit one int64 key
 
 
@@ -509,8 +513,40 @@ def eliminate(
 
 
 @kernel
+def _earliest(t_level: Array, t_top: Array, n: int) -> tuple[int, int]:
+    """The two terms that arrive first, the narrower first between equals."""
+    i0, i1 = 0, 1
+    if (t_level[1] << 16) + t_top[1] < (t_level[0] << 16) + t_top[0]:
+        i0, i1 = 1, 0
+    for i in range(2, n):
+        rank = (t_level[i] << 16) + t_top[i]
+        if rank < (t_level[i0] << 16) + t_top[i0]:
+            i0, i1 = i, i0
+        elif rank < (t_level[i1] << 16) + t_top[i1]:
+            i1 = i
+    return i0, i1
+
+
+@kernel
+def _cheapest(t_level: Array, t_top: Array, t_shift: Array, t_neg: Array, n: int, slack: int) -> tuple[int, int]:
+    """The two terms whose adder has the fewest bits and does not add more than `slack` to Σ 2^level; -1 if none."""
+    best0, best1 = -1, -1
+    least = np.int64(1) << 60
+    for i in range(n):
+        for k in range(i):
+            la, lb = t_level[i], t_level[k]
+            if (1 << (max(la, lb) + 1)) - (1 << la) - (1 << lb) > slack:
+                continue
+            rank = (((max(t_top[i], t_top[k]) << 8) + min(t_top[i], t_top[k])) << 16) + max(la, lb)
+            if rank < least:
+                least = rank
+                best0, best1 = i, k
+    return best0, best1
+
+
+@kernel
 def close_columns(
-    n_nodes: int,
+    n_nodes: int, col_limit: Array, spare: int,
     node_a: Array, node_b: Array, node_sa: Array, node_sb: Array, node_neg: Array, node_depth: Array,
     node_lo: Array, node_hi: Array,
     col_start: Array, col_len: Array, col_list: Array, e_node: Array, e_pos: Array, e_neg: Array,
@@ -531,7 +567,8 @@ def close_columns(
     t_node = np.empty(longest, np.int64)
     t_shift = np.empty(longest, np.int64)
     t_neg = np.empty(longest, np.int64)
-    t_rank = np.empty(longest, np.int64)
+    t_level = np.empty(longest, np.int64)
+    t_top = np.empty(longest, np.int64)
     for j in range(n_cols):
         n = 0
         positives = 0
@@ -544,21 +581,34 @@ def close_columns(
                     bits &= bits - np.uint64(1)
                     m = e_node[e]
                     t_node[n], t_shift[n], t_neg[n] = m, s, side
-                    t_rank[n] = (np.int64(node_depth[m]) << 32) | ((_width(node_lo[m], node_hi[m]) + s) << 16) | s
+                    t_level[n], t_top[n] = node_depth[m], _width(node_lo[m], node_hi[m]) + s
                     n += 1
                     positives += 1 - side
         if n == 0:
             out_node[j] = -1
             continue
+        # least level at which the column can be done, from its Kraft sum; a limit may allow more
+        deepest = 0
+        for i in range(n):
+            deepest = max(deepest, t_level[i])
+        limit = deepest + 31
+        kraft = 0
+        if limit <= MAX_LEVELS:
+            for i in range(n):
+                kraft += 1 << t_level[i]
+            least = deepest
+            while (1 << least) < kraft:
+                least += 1
+            limit = col_limit[j] if col_limit[j] >= 0 else least + spare
         while n > 1:
-            i0, i1 = 0, 1
-            if t_rank[1] < t_rank[0]:
-                i0, i1 = 1, 0
-            for i in range(2, n):
-                if t_rank[i] < t_rank[i0]:
-                    i0, i1 = i, i0
-                elif t_rank[i] < t_rank[i1]:
-                    i1 = i
+            i0, i1 = _earliest(t_level, t_top, n)
+            if limit <= MAX_LEVELS and n <= _PAIRS_UP_TO:
+                j0, j1 = _cheapest(t_level, t_top, t_shift, t_neg, n, (1 << limit) - kraft)
+                if j0 >= 0:
+                    i0, i1 = j0, j1
+            la, lb = t_level[i0], t_level[i1]
+            if limit <= MAX_LEVELS:
+                kraft += (1 << (max(la, lb) + 1)) - (1 << la) - (1 << lb)
             key = _key(t_node[i0], t_shift[i0], t_node[i1], t_shift[i1], t_neg[i0] ^ t_neg[i1])
             # order as the key does: first the lower node
             if t_node[i0] > t_node[i1] or (t_node[i0] == t_node[i1] and t_shift[i0] > t_shift[i1]):
@@ -602,9 +652,9 @@ def close_columns(
                 positives -= 1 - negative
             keep, drop = min(i0, i1), max(i0, i1)
             t_node[keep], t_shift[keep], t_neg[keep] = node, low, negative
-            width = _width(node_lo[node], node_hi[node])
-            t_rank[keep] = (np.int64(node_depth[node]) << 32) | ((width + low) << 16) | low
+            t_level[keep], t_top[keep] = node_depth[node], _width(node_lo[node], node_hi[node]) + low
             n -= 1
-            t_node[drop], t_shift[drop], t_neg[drop], t_rank[drop] = t_node[n], t_shift[n], t_neg[n], t_rank[n]
+            t_node[drop], t_shift[drop], t_neg[drop] = t_node[n], t_shift[n], t_neg[n]
+            t_level[drop], t_top[drop] = t_level[n], t_top[n]
         out_node[j], out_shift[j], out_neg[j] = t_node[0], t_shift[0], t_neg[0]
     return n_nodes

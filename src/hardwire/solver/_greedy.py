@@ -13,8 +13,8 @@ from hardwire.solver.cost import Ints
 from hardwire.solver.csd import csd_masks, csd_weight, popcount
 from hardwire.solver.graph import AdderGraph
 
-MAX_LEVELS = 60
-"""Depth limits above this bind nothing: 2^depth is kept in 63 bits."""
+_CLOSING_SPARE = 1
+"""Levels that closing trees may use beyond their least to add narrow terms first, where there is no depth limit."""
 
 _STEPS_PER_CALL = 2000
 _BLOCK_WORK = 60_000_000
@@ -113,7 +113,7 @@ def run(matrix: Ints, sources: Sources, deadline: Ints | None, mode: int, seed: 
     limited = deadline is not None
     if deadline is not None:
         kraft = (digits * (np.int64(1) << node_depth[:n_src])[:, None]).sum(axis=0)
-        spare = (np.int64(1) << np.clip(deadline - base, 0, MAX_LEVELS)) - kraft
+        spare = (np.int64(1) << np.clip(deadline - base, 0, _core.MAX_LEVELS)) - kraft
         slack[:] = np.repeat(spare // blocks, blocks)
 
     keys, counts, used, heap_score, heap_key, heap_n = _core.count_pairs(
@@ -135,11 +135,14 @@ def run(matrix: Ints, sources: Sources, deadline: Ints | None, mode: int, seed: 
         col_len = np.array([x.size for x in joined], np.int64)
         col_start = np.concatenate([[0], np.cumsum(col_len)])
         col_list = np.concatenate([*joined, np.zeros(1, np.int64)])
+    col_limit = np.full(n_cols, -1, np.int64)
+    if deadline is not None:
+        col_limit[:] = np.clip(deadline - base, 0, _core.MAX_LEVELS)
     out_node = np.full(n_cols, -1, np.int32)
     out_shift = np.zeros(n_cols, np.int8)
     out_neg = np.zeros(n_cols, np.bool_)
     n_nodes = _core.close_columns(
-        n_nodes, node_a, node_b, node_sa, node_sb, node_neg, node_depth, node_lo, node_hi,
+        n_nodes, col_limit, _CLOSING_SPARE, node_a, node_b, node_sa, node_sb, node_neg, node_depth, node_lo, node_hi,
         col_start, col_len, col_list, e_node, e_pos, e_neg, out_node, out_shift, out_neg,
     )  # fmt: skip
     new = slice(n_src, n_nodes)
