@@ -16,12 +16,15 @@ import numpy as np
 from hardwire.errors import ModelError, RangeError
 from hardwire.fixed import FixedType, Floats, Ints, Overflow, Rounding
 from hardwire.ir.builder import KernelBuilder
-from hardwire.layers._base import Example, Layer
+from hardwire.layers import _keras as keras
+from hardwire.layers import _onnx as onnx
+from hardwire.layers._base import Example, Layer, imports
 from hardwire.layers._elements import element, quantised_input
 from hardwire.layers._lowering import Lowering, Wire
 from hardwire.layers._requantise import round_scaled
 from hardwire.layers.quantise import quantise_wire
 from hardwire.network.graph import NetworkBuilder, Node, Shape
+from hardwire.network.records import Record
 from hardwire.quantiser import Quantiser
 
 MAX_ENTRIES = 1 << 16
@@ -266,3 +269,162 @@ def evaluate(node: Node, x: Floats) -> Floats:
     with np.errstate(all="ignore"):
         y = FUNCTIONS[node.attrs["function"]](np.asarray(x, np.float64), **node.attrs.get("arguments", {}))
     return np.asarray(y, np.float64)
+
+
+# --- Keras
+
+
+_KERAS_FUNCTIONS = {
+    "sigmoid": "sigmoid",
+    "log_sigmoid": "log_sigmoid",
+    "tanh": "tanh",
+    "tanh_shrink": "tanh_shrink",
+    "soft_shrink": "soft_shrink",
+    "hard_shrink": "hard_shrink",
+    "elu": "elu",
+    "selu": "selu",
+    "celu": "celu",
+    "gelu": "gelu",
+    "silu": "silu",
+    "swish": "silu",
+    "hard_silu": "hard_swish",
+    "hard_swish": "hard_swish",
+    "mish": "mish",
+    "softplus": "softplus",
+    "softsign": "softsign",
+    "exponential": "exp",
+    "squareplus": "squareplus",
+    "sparse_plus": "sparse_plus",
+    "sparse_sigmoid": "sparse_sigmoid",
+}
+
+
+@imports("keras", *(f"activations.{name}" for name in _KERAS_FUNCTIONS))
+def _keras_function(record: Record, net: NetworkBuilder) -> str:
+    """Functions of `keras.activations`, with the defaults that a file cannot change."""
+    function = _KERAS_FUNCTIONS[record.kind.rpartition(".")[2]]
+    return net.add("activation", record.name, [keras.single(record)], {"function": function, "arguments": {}})
+
+
+@imports("keras", "activations.hard_sigmoid")
+def _keras_hard_sigmoid(record: Record, net: NetworkBuilder) -> str:
+    """`relu6(x + 3) / 6` in Keras 3, `clip(0.2 x + 0.5, 0, 1)` before."""
+    slope = 1.0 / 6.0 if record.versions.get("keras_major") == 3 else 0.2
+    attrs = {"function": "hard_sigmoid", "arguments": {"slope": slope, "offset": 0.5}}
+    return net.add("activation", record.name, [keras.single(record)], attrs)
+
+
+@imports("keras", "Activation")
+def _keras_activation(record: Record, net: NetworkBuilder) -> str:
+    """`Activation`: a function by name."""
+    return keras.activated(record, net, keras.single(record), record.take("activation"), record.name)
+
+
+@imports("keras", "ELU")
+def _keras_elu(record: Record, net: NetworkBuilder) -> str:
+    """`ELU` with `alpha`."""
+    attrs = {"function": "elu", "arguments": {"alpha": keras.number(record, "alpha", 1.0)}}
+    return net.add("activation", record.name, [keras.single(record)], attrs)
+
+
+@imports("keras", "ops.Abs", "ops.Absolute", "ops.Exp", "ops.Log", "ops.Sqrt", "ops.Square", "ops.Sigmoid", "ops.Tanh")
+def _keras_function_op(record: Record, net: NetworkBuilder) -> str:
+    """Functions of `keras.ops` called on a tensor."""
+    function = {"absolute": "abs"}.get(name := record.kind.rpartition(".")[2].lower(), name)
+    return net.add("activation", record.name, [keras.single(record)], {"function": function, "arguments": {}})
+
+
+# --- ONNX
+
+
+_ONNX: dict[str, tuple[str, dict[str, tuple[str, float]]]] = {
+    "Sigmoid": ("sigmoid", {}),
+    "Tanh": ("tanh", {}),
+    "Elu": ("elu", {"alpha": ("alpha", 1.0)}),
+    "Celu": ("celu", {"alpha": ("alpha", 1.0)}),
+    "HardSigmoid": ("hard_sigmoid", {"alpha": ("slope", 0.2), "beta": ("offset", 0.5)}),
+    "HardSwish": ("hard_swish", {}),
+    "Mish": ("mish", {}),
+    "Swish": ("silu", {"alpha": ("beta", 1.0)}),
+    "Softplus": ("softplus", {}),
+    "Softsign": ("softsign", {}),
+    "ThresholdedRelu": ("threshold", {"alpha": ("theta", 1.0)}),
+    "Exp": ("exp", {}),
+    "Log": ("log", {}),
+    "Sqrt": ("sqrt", {}),
+    "Reciprocal": ("reciprocal", {}),
+    "Sin": ("sin", {}),
+    "Cos": ("cos", {}),
+    "Tan": ("tan", {}),
+    "Asin": ("asin", {}),
+    "Acos": ("acos", {}),
+    "Atan": ("atan", {}),
+    "Sinh": ("sinh", {}),
+    "Cosh": ("cosh", {}),
+    "Asinh": ("asinh", {}),
+    "Acosh": ("acosh", {}),
+    "Atanh": ("atanh", {}),
+    "Erf": ("erf", {}),
+    "Abs": ("abs", {}),
+    "Neg": ("neg", {}),
+    "Sign": ("sign", {}),
+    "Floor": ("floor", {}),
+    "Ceil": ("ceil", {}),
+    "Round": ("round", {}),
+}
+"""Function of each operator, and argument name and default of each attribute."""
+
+
+@imports("onnx", *_ONNX)
+def _onnx_unary(record: Record, net: NetworkBuilder) -> str:
+    """A function of one number; its attributes are float32."""
+    function, attributes = _ONNX[record.kind]
+    arguments = {
+        argument: float(record.take(attribute, float(np.float32(default))))
+        for attribute, (argument, default) in attributes.items()
+    }
+    return _onnx_function(record, net, function, arguments)
+
+
+@imports("onnx", "Gelu")
+def _onnx_gelu(record: Record, net: NetworkBuilder) -> str:
+    """GELU, exact or by tanh."""
+    tanh = record.expect("approximate", "none", "tanh") == "tanh"
+    return _onnx_function(record, net, "gelu_tanh" if tanh else "gelu", {})
+
+
+@imports("onnx", "Selu")
+def _onnx_selu(record: Record, net: NetworkBuilder) -> str:
+    """SELU; with constants of its own, an ELU times gamma."""
+    alpha = float(record.take("alpha", float(np.float32(1.6732632))))
+    gamma = float(record.take("gamma", float(np.float32(1.0507010))))
+    if np.isclose(alpha, 1.6732632423543772, rtol=1e-6) and np.isclose(gamma, 1.0507009873554805, rtol=1e-6):
+        return _onnx_function(record, net, "selu", {})
+    y = net.add(
+        "activation", f"{record.name}_elu", [onnx.data(record)], {"function": "elu", "arguments": {"alpha": alpha}}
+    )
+    return net.add("mul", record.name, [y], {}, {"constant": np.float64(gamma)})
+
+
+@imports("onnx", "Shrink")
+def _onnx_shrink(record: Record, net: NetworkBuilder) -> str:
+    """Hard shrink (bias 0) and soft shrink (bias = lambd)."""
+    lambd, bias = float(record.take("lambd", 0.5)), float(record.take("bias", 0.0))
+    if bias not in (0.0, lambd):
+        raise record.unsupported("bias", bias, f"only 0 and lambd ({lambd}) are supported")
+    return _onnx_function(record, net, "soft_shrink" if bias else "hard_shrink", {"lambd": lambd})
+
+
+@imports("onnx", "Pow")
+def _onnx_pow(record: Record, net: NetworkBuilder) -> str:
+    """A tensor to a constant power."""
+    exponent = onnx.scalar(record, 1, 1.0) if onnx.has(record, 1) else float("nan")
+    named = {2.0: "square", 0.5: "sqrt", -0.5: "rsqrt", -1.0: "reciprocal"}
+    if exponent in named:
+        return _onnx_function(record, net, named[exponent], {})
+    return _onnx_function(record, net, "power", {"exponent": exponent})
+
+
+def _onnx_function(record: Record, net: NetworkBuilder, function: str, arguments: dict[str, float]) -> str:
+    attrs = {"function": function, "arguments": arguments, "output": None}
+    return net.add("activation", record.name, [onnx.data(record)], attrs)

@@ -1,6 +1,6 @@
-"""Argmax: the index of the largest element along an axis, the first of equals.
+"""Argmax: the index of the largest element along an axis, the first (or last) of equals.
 
-ONNX `ArgMax` (with `select_last_index` 0), PyTorch `argmax`, Keras `ops.argmax`.
+ONNX `ArgMax`, `ArgMin`, `TopK` of one, PyTorch `argmax`, Keras `ops.argmax`.
 """
 
 from __future__ import annotations
@@ -12,14 +12,16 @@ import numpy as np
 
 from hardwire.fixed import Floats
 from hardwire.ir.builder import KernelBuilder
-from hardwire.layers._base import Example, Layer
+from hardwire.layers import _onnx as onnx
+from hardwire.layers._base import Example, Layer, imports
 from hardwire.layers._elements import checked_axis, one_scale, quantised_input
 from hardwire.layers._lowering import Lowering, Wire
 from hardwire.network.graph import NetworkBuilder, Node, Shape
+from hardwire.network.records import Record
 
 
 class Argmax(Layer):
-    """Attrs `axis` (the batch axis not counted) and `keepdims` (bool, default False)."""
+    """Attrs `axis` (the batch axis not counted), `keepdims` and `last` (the last of equals); both False by default."""
 
     kind = "argmax"
 
@@ -31,9 +33,12 @@ class Argmax(Layer):
         return (*shape[:axis], *kept, *shape[axis + 1 :])
 
     def reference(self, node: Node, inputs: Sequence[Floats]) -> Floats:
-        """Index of the first maximum, as float64."""
+        """Index of the maximum, as float64."""
         axis = checked_axis(node, node.attrs["axis"], inputs[0].ndim - 1)
-        best = np.argmax(inputs[0], axis=axis + 1)
+        if node.attrs.get("last", False):
+            best = inputs[0].shape[axis + 1] - 1 - np.argmax(np.flip(inputs[0], axis + 1), axis=axis + 1)
+        else:
+            best = np.argmax(inputs[0], axis=axis + 1)
         return np.asarray(np.expand_dims(best, axis + 1) if node.attrs.get("keepdims", False) else best, np.float64)
 
     def lower(self, node: Node, low: Lowering, inputs: Sequence[Wire]) -> Wire:
@@ -46,28 +51,68 @@ class Argmax(Layer):
         read = (last, low.windows(last, 1))
         builder = KernelBuilder(node.name, *low.window_range([read]))
         best = [(value, builder.const(value)) for value in range(last.shape[-1])]
+        last_wins = bool(node.attrs.get("last", False))
         while len(best) > 1:
-            best = [_better(builder, *best[i : i + 2]) for i in range(0, len(best), 2)]
+            best = [_better(builder, last_wins, *best[i : i + 2]) for i in range(0, len(best), 2)]
         kernel = builder.build([best[0][1]])
         shape = self.shape(node, [x.shape])
         return low.apply(node, kernel, [read], shape, np.array(Fraction(1), object))
 
     def examples(self) -> Iterator[Example]:
         """A vector, and both axes of a matrix."""
-        for name, shape, axis, keepdims in (
-            ("vector", (5,), 0, False),
-            ("kept", (3,), 0, True),
-            ("rows", (2, 3), 1, False),
-            ("columns", (3, 2), 0, True),
+        for name, shape, axis, keepdims, last in (
+            ("vector", (5,), 0, False, False),
+            ("kept", (3,), 0, True, False),
+            ("rows", (2, 3), 1, False, False),
+            ("columns", (3, 2), 0, True, False),
+            ("last", (5,), 0, False, True),
         ):
             net = NetworkBuilder(f"argmax_{name}")
             x = quantised_input(net, shape, "s4.1")
-            yield Example(name, net.build([net.add("argmax", "best", [x], {"axis": axis, "keepdims": keepdims})]))
+            attrs = {"axis": axis, "keepdims": keepdims, "last": last}
+            yield Example(name, net.build([net.add("argmax", "best", [x], attrs)]))
 
 
-def _better(b: KernelBuilder, first: tuple[int, int], second: tuple[int, int] | None = None) -> tuple[int, int]:
-    """Return value and index of the larger of two; the first of equals."""
+def _better(
+    b: KernelBuilder, last_wins: bool, first: tuple[int, int], second: tuple[int, int] | None = None
+) -> tuple[int, int]:
+    """Return value and index of the larger of two; the first of equals, or the last."""
     if second is None:
         return first
+    if last_wins:
+        earlier = b.less(second[0], first[0])
+        return b.max(first[0], second[0]), b.select(earlier, first[1], second[1])
     later = b.less(first[0], second[0])
     return b.max(first[0], second[0]), b.select(later, second[1], first[1])
+
+
+# --- ONNX
+
+
+@imports("onnx", "ArgMax", "ArgMin")
+def _onnx_argmax(record: Record, net: NetworkBuilder) -> str:
+    """Index of the first (or last) largest or smallest element; keeps the axis by default."""
+    x = onnx.data(record)
+    attrs = {
+        "axis": onnx.axis_of(record, int(record.take("axis", 0)), len(net.shape(x))),
+        "keepdims": bool(record.expect("keepdims", 1, 0)),
+        "last": bool(record.expect("select_last_index", 0, 1)),
+    }
+    if record.kind == "ArgMin":
+        x = net.add("activation", f"{record.name}_negated", [x], {"function": "neg", "arguments": {}, "output": None})
+    return net.add("argmax", record.name, [x], attrs)
+
+
+@imports("onnx", "TopK")
+def _onnx_top_k(record: Record, net: NetworkBuilder) -> str:
+    """The index output of the largest element alone: an argmax."""
+    x = onnx.data(record)
+    k = int(record.take("k")) if onnx.opset(record) < 10 else int(onnx.scalar(record, 1, 0.0))
+    if k != 1:
+        raise record.unsupported("K", k, "only the index of the largest element (K = 1) is supported")
+    if record.take("(output read)", 0) != 1:
+        raise record.unsupported("(output read)", 0, "the values of TopK are not supported, only its indices")
+    record.expect("largest", 1)
+    record.expect("sorted", 1, 0)
+    axis = onnx.axis_of(record, int(record.take("axis", -1)), len(net.shape(x)))
+    return net.add("argmax", record.name, [x], {"axis": axis, "keepdims": True, "last": False})

@@ -12,13 +12,16 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from hardwire.errors import ModelError
+from hardwire.errors import ModelError, UnsupportedError
 from hardwire.fixed import Floats
 from hardwire.ir.builder import KernelBuilder
-from hardwire.layers._base import Example, Layer
+from hardwire.layers import _keras as keras
+from hardwire.layers import _onnx as onnx
+from hardwire.layers._base import Example, Layer, imports
 from hardwire.layers._elements import element, exact_values, joint_scale, multiple, quantised_input, units
 from hardwire.layers._lowering import Lowering, Wire, broadcast
 from hardwire.network.graph import NetworkBuilder, Node, Shape
+from hardwire.network.records import Record
 
 
 class _Binary(Layer):
@@ -187,3 +190,140 @@ def _sum(node: Node, low: Lowering, inputs: Sequence[Wire], shape: Shape, sign_a
         return combine(values[0], values[1], left.bit_length() - 1, right.bit_length() - 1)
 
     return low.elementwise(node, [a, b], rule, scale, [own, other])
+
+
+# --- Keras
+
+
+@imports("keras", "Add", "Multiply", "Subtract")
+def _keras_merge(record: Record, net: NetworkBuilder) -> str:
+    """`Add`, `Multiply` of two or more tensors, `Subtract` of two, left to right."""
+    kind = {"Add": "add", "Multiply": "mul", "Subtract": "sub"}[record.kind]
+    tensors = list(record.inputs)
+    if len(tensors) < 2 or (kind == "sub" and len(tensors) != 2):
+        raise UnsupportedError(f"layer {record.name!r} ({record.kind}): {len(tensors)} inputs")
+    _same_rank(record, net)
+    result = tensors[0]
+    for tensor in tensors[1:]:
+        result = net.add(kind, record.name, [result, tensor])
+    return result
+
+
+def _same_rank(record: Record, net: NetworkBuilder) -> None:
+    """Refuse operands of different rank: the batch axis of one would meet another axis of the other."""
+    shapes = [net.shape(tensor) for tensor in record.inputs]
+    if len({len(shape) for shape in shapes}) > 1:
+        raise UnsupportedError(
+            f"layer {record.name!r} ({record.kind}): inputs of the shapes {' and '.join(map(str, shapes))} "
+            "(without the batch) differ in rank",
+            hint="reshape them to one rank first",
+        )
+
+
+@imports("keras", "ops.Add", "ops.Subtract", "ops.Multiply", "ops.Divide", "ops.TrueDivide", "ops.Negative")
+def _keras_arithmetic(record: Record, net: NetworkBuilder) -> str:
+    """`x + y` and the like on tensors of a functional model, either of which may be a constant."""
+    operation = {"TrueDivide": "Divide"}.get(name := record.kind.rpartition(".")[2], name)
+    if operation == "Negative":
+        return net.add("mul", record.name, [keras.single(record)], {}, {"constant": np.float64(-1.0)})
+    kind = {"Add": "add", "Subtract": "sub", "Multiply": "mul", "Divide": "mul"}[operation]
+    if len(record.inputs) == 2:
+        if operation == "Divide":
+            raise UnsupportedError(f"layer {record.name!r} ({record.kind}): only division by a constant is supported")
+        _same_rank(record, net)
+        return net.add(kind, record.name, list(record.inputs))
+    x, left = keras.single(record), record.has_array("operand 0")
+    constant = np.asarray(record.array("operand 0" if left else "operand 1"), np.float64)
+    rank = len(net.shape(x))
+    if constant.ndim > rank and constant.shape[0] == 1:
+        constant = constant.reshape(constant.shape[1:])
+    if constant.ndim > rank:
+        raise UnsupportedError(
+            f"layer {record.name!r} ({record.kind}): a constant of the shape {constant.shape} differs by example"
+        )
+    if operation == "Divide":
+        if left or not np.all(constant):
+            raise UnsupportedError(
+                f"layer {record.name!r} ({record.kind}): only division by a constant other than 0 is supported"
+            )
+        constant = 1.0 / constant
+    attrs = {"reverse": True} if left and kind == "sub" else {}
+    return net.add(kind, record.name, [x], attrs, {"constant": constant})
+
+
+@imports("keras", "Rescaling")
+def _keras_rescaling(record: Record, net: NetworkBuilder) -> str:
+    """`Rescaling`: `x · scale + offset`; both are numbers or one per channel."""
+    y = keras.single(record)
+    scale, offset = np.asarray(record.take("scale", 1.0), float), np.asarray(record.take("offset", 0.0), float)
+    y = net.add("mul", record.name, [y], {}, {"constant": scale})
+    return net.add("add", f"{record.name}_offset", [y], {}, {"constant": offset}) if np.any(offset) else y
+
+
+# --- ONNX
+
+
+@imports("onnx", "Add", "Sub", "Mul", "Sum")
+def _onnx_arithmetic(record: Record, net: NetworkBuilder) -> str:
+    """Two tensors, or a tensor and a constant, with the batch in front of both; `Sum` of any number."""
+    kind = {"Sum": "add"}.get(record.kind, record.kind.lower())
+    if len(record.inputs) == 2 and tuple(record.versions["variables"]) == (0, 1) and record.kind != "Sum":
+        return net.add(kind, record.name, _onnx_pair(record, net))
+    if record.kind == "Sum":
+        return _onnx_sum(record, net)
+    (x,) = record.inputs
+    position = 0 if onnx.has(record, 0) else 1
+    attrs = {"reverse": True} if kind == "sub" and position == 0 else None
+    return net.add(kind, record.name, [x], attrs, _onnx_constant(record, net, x, position))
+
+
+@imports("onnx", "Div")
+def _onnx_div(record: Record, net: NetworkBuilder) -> str:
+    """By a constant exactly; by a tensor as a product with its reciprocal."""
+    variables = tuple(record.versions["variables"])
+    if variables == (0,):
+        x = record.inputs[0]
+        divisor = onnx.without_batch(record, onnx.constant(record, 1), net.shape(x), "a divisor")
+        return net.add("divide", record.name, [x], {}, {"divisor": divisor.astype(np.float64)})
+    tensors = _onnx_pair(record, net) if variables == (0, 1) else list(record.inputs)
+    attrs = {"function": "reciprocal", "arguments": {}, "output": None}
+    inverse = net.add("activation", f"{record.name}_reciprocal", [tensors[-1]], attrs)
+    if variables == (0, 1):
+        return net.add("mul", record.name, [tensors[0], inverse])
+    return net.add("mul", record.name, [inverse], {}, _onnx_constant(record, net, inverse, 0))
+
+
+def _onnx_sum(record: Record, net: NetworkBuilder) -> str:
+    """Add operand after operand; the last addition has the layer's name."""
+    total, *rest = record.inputs
+    constants = [k for k in range(len(rest) + 64) if onnx.has(record, k)]
+    steps = len(rest) + len(constants)
+    operands: list[str | int] = [*rest, *constants]
+    for step, tensor in enumerate(operands, 1):
+        name = record.name if step == steps else f"{record.name}_{step}"
+        if isinstance(tensor, int):
+            total = net.add("add", name, [total], {}, _onnx_constant(record, net, total, tensor))
+        else:
+            total = net.add("add", name, _onnx_pair(record, net, total, tensor))
+    return total
+
+
+def _onnx_pair(record: Record, net: NetworkBuilder, *tensors: str) -> list[str]:
+    pair = list(tensors or record.inputs)
+    shapes = [net.shape(tensor) for tensor in pair]
+    if len(shapes[0]) != len(shapes[1]):
+        raise UnsupportedError(
+            f"layer {record.name!r} ({record.kind}): tensors {('batch', *shapes[0])} and {('batch', *shapes[1])} would "
+            "broadcast across the batch",
+            hint="give both the same number of axes (Unsqueeze behind the batch)",
+        )
+    return pair
+
+
+def _onnx_constant(record: Record, net: NetworkBuilder, x: str, position: int) -> dict[str, NDArray[Any]]:
+    values, scale = onnx.scaled(record, position)
+    shape = net.shape(x)
+    params = {"constant": onnx.without_batch(record, values, shape, "a constant")}
+    if scale is not None:
+        params["constant_scale"] = onnx.without_batch(record, scale, shape, "a scale")
+    return params

@@ -13,10 +13,14 @@ import numpy as np
 from hardwire.errors import ModelError
 from hardwire.fixed import Floats
 from hardwire.ir.builder import KernelBuilder
-from hardwire.layers._base import Example, Layer
+from hardwire.layers import _keras as keras
+from hardwire.layers import _onnx as onnx
+from hardwire.layers._axes import without_batch
+from hardwire.layers._base import Example, Layer, imports
 from hardwire.layers._elements import checked_axis, element, exact_values, joint_scale, multiple, quantised_input, units
 from hardwire.layers._lowering import Lowering, Wire
 from hardwire.network.graph import NetworkBuilder, Node, Shape
+from hardwire.network.records import Record
 
 
 class BatchNorm(Layer):
@@ -90,3 +94,68 @@ def spread(node: Node, rank: int) -> tuple[Floats, Floats]:
     shape = tuple(-1 if i == axis else 1 for i in range(rank))
     factor, offset = folded(node)
     return factor.reshape(shape), offset.reshape(shape)
+
+
+# --- Keras
+
+
+@imports("keras", "BatchNormalization", "BatchNormalizationV1", "BatchNormalizationV2", "SyncBatchNormalization")
+def _keras_batch_normalization(record: Record, net: NetworkBuilder) -> str:
+    """`BatchNormalization`, as it is at inference."""
+    x = keras.single(record)
+    shape = net.shape(x)
+    along = keras.axis(record, "axis", -1, len(shape))
+    epsilon = keras.number(record, "epsilon", 1e-3)
+    scale, center = record.take("scale", True), record.take("center", True)
+    record.expect("renorm", False, None)
+    record.expect("virtual_batch_size", None)
+    record.expect("adjustment", None)
+    record.ignore("momentum", "synchronized", "fused", "renorm_clipping", "renorm_momentum")
+    names = [*(["gamma"] if scale else []), *(["beta"] if center else []), "moving_mean", "moving_variance"]
+    found = keras.variables(record, *names)
+    ones = np.ones(shape[along])
+    params = {
+        "gamma": found.get("gamma", ones),
+        "beta": found.get("beta", 0 * ones),
+        "mean": found["moving_mean"],
+        "variance": found["moving_variance"],
+    }
+    return net.add("batch_norm", record.name, [x], {"axis": along, "epsilon": epsilon}, params)
+
+
+@imports("keras", "Normalization")
+def _keras_normalization(record: Record, net: NetworkBuilder) -> str:
+    """`Normalization`: `(x - mean) / max(sqrt(variance), 1e-7)`, or the inverse, as multiply and add."""
+    x = keras.single(record)
+    shape = net.shape(x)
+    axes = record.take("axis", -1)
+    axes = [] if axes is None else list(axes) if isinstance(axes, list | tuple) else [axes]
+    kept = {without_batch(record, "axis", value, len(shape)) for value in axes}
+    given = record.take("mean", None), record.take("variance", None)
+    if given[0] is None or given[1] is None:
+        found = keras.variables(record, "mean", "variance", "count")
+        given = found["mean"], found["variance"]
+    spread = tuple(dim if i in kept else 1 for i, dim in enumerate(shape))
+    mean, variance = (np.asarray(value, np.float64) for value in given)
+    if any(value.size not in (1, int(np.prod(spread))) for value in (mean, variance)):
+        raise record.unsupported("mean", mean.shape, f"it does not fit the axes {axes} of {shape}")
+    mean, variance = (value.reshape(spread if value.size > 1 else ()) for value in (mean, variance))
+    deviation = np.maximum(np.sqrt(variance), 1e-7)
+    factor, offset = (deviation, mean) if record.take("invert", False) else (1.0 / deviation, -mean / deviation)
+    y = net.add("mul", record.name, [x], {}, {"constant": np.asarray(factor)})
+    return net.add("add", f"{record.name}_offset", [y], {}, {"constant": np.asarray(offset)})
+
+
+# --- ONNX
+
+
+@imports("onnx", "BatchNormalization")
+def _onnx_batch_norm(record: Record, net: NetworkBuilder) -> str:
+    """Batch normalisation at inference, channels on axis 1 of the file."""
+    x = onnx.data(record)
+    record.ignore("momentum")
+    record.expect("spatial", 1)
+    record.expect("training_mode", 0)
+    attrs = {"axis": 0, "epsilon": float(record.take("epsilon", 1e-5))}
+    params = {key: onnx.constant(record, at) for at, key in enumerate(("gamma", "beta", "mean", "variance"), 1)}
+    return net.add("batch_norm", record.name, [x], attrs, params)

@@ -9,13 +9,16 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
-from hardwire.errors import ModelError
+from hardwire.errors import ModelError, UnsupportedError
 from hardwire.fixed import Floats
 from hardwire.ir.builder import KernelBuilder
-from hardwire.layers._base import Example, Layer
+from hardwire.layers import _keras as keras
+from hardwire.layers import _onnx as onnx
+from hardwire.layers._base import Example, Layer, imports
 from hardwire.layers._elements import checked_axis, quantised_input
 from hardwire.layers._lowering import Lowering, Wire
 from hardwire.network.graph import NetworkBuilder, Node, Shape
+from hardwire.network.records import Record
 
 
 class Concat(Layer):
@@ -55,3 +58,29 @@ class Concat(Layer):
             half = net.add("mul", "half", [x], {}, {"constant": np.float64(0.375)})
             relu = net.add("relu", "relu", [x])
             yield Example(name, net.build([net.add("concat", "concat", [half, x, relu], {"axis": axis})]))
+
+
+# --- Keras
+
+
+@imports("keras", "Concatenate")
+def _keras_concatenate(record: Record, net: NetworkBuilder) -> str:
+    """`Concatenate` along any axis but the batch."""
+    along = keras.axis(record, "axis", -1, len(net.shape(record.inputs[0])))
+    if len(record.inputs) == 1:
+        return record.inputs[0]
+    return net.add("concat", record.name, list(record.inputs), {"axis": along})
+
+
+# --- ONNX
+
+
+@imports("onnx", "Concat")
+def _onnx_concat(record: Record, net: NetworkBuilder) -> str:
+    """Join computed tensors along an axis behind the batch."""
+    if not record.inputs or tuple(record.versions["variables"]) != tuple(range(len(record.inputs))):
+        raise UnsupportedError(f"layer {record.name!r} (Concat): joins a constant; only computed tensors are supported")
+    axis = onnx.axis_of(record, int(record.take("axis")), len(net.shape(record.inputs[0])))
+    if len(record.inputs) == 1:
+        return record.inputs[0]
+    return net.add("concat", record.name, list(record.inputs), {"axis": axis})

@@ -117,13 +117,13 @@ def _onnx_trunc(record: Record, net: NetworkBuilder) -> str:
     scale, zero = onnx.scalar(record, 1, 0.0), int(onnx.whole(record, onnx.constant(record, 2), "zero point"))
     bits = int(onnx.whole(record, onnx.constant(record, 3), "bit width"))
     mode = onnx.rounding_of(record, "FLOOR")
-    wide = np.int64(1 << 52)
+    wide = np.asarray(1 << 52, np.int64)
     lo, hi = -wide, wide
     if onnx.has(record, 5):
         out_scale = onnx.scalar(record, 4, 0.0)
         out_bits = onnx.constant(record, 5)
         lows, highs = onnx.integer_range(record, out_bits, record.expect("signed", 1, 0), record.expect("narrow", 0, 1))
-        lo, hi = np.int64(lows.item()), np.int64(highs.item())
+        lo, hi = lows.reshape(()), highs.reshape(())
         if not (scale > 0 and out_scale > 0):
             raise UnsupportedError(f"layer {record.name!r} (Trunc): scales {scale} and {out_scale} must be positive")
         shift = int(np.rint(np.log2(out_scale / scale)))
@@ -133,11 +133,11 @@ def _onnx_trunc(record: Record, net: NetworkBuilder) -> str:
         out_scale, out_zero = scale, float(zero)
     if shift < 0:
         raise UnsupportedError(f"layer {record.name!r} (Trunc): the output is finer than the input by {-shift} bits")
-    integers = Quantiser(np.float64(scale), -wide, wide, zero=np.asarray(np.int64(zero)), zero_first=True)
+    integers = Quantiser(np.asarray(scale), -wide, wide, zero=np.asarray(zero, np.int64), zero_first=True)
     y = net.add("quantise", f"{record.name}_in", [x], {"quantiser": integers})
     if zero:
         y = net.add("add", f"{record.name}_zero", [y], {}, {"constant": np.float64(zero * scale)})
-    coarse = Quantiser(np.float64(scale * 2.0**shift), lo, hi, mode)
+    coarse = Quantiser(np.asarray(scale * 2.0**shift), lo, hi, mode)
     y = net.add("quantise", record.name, [y], {"quantiser": coarse})
     factor = out_scale / (scale * 2.0**shift)
     if factor != 1.0:

@@ -15,7 +15,9 @@ from numpy.typing import NDArray
 from hardwire.errors import ModelError
 from hardwire.fixed import Floats, Overflow
 from hardwire.ir.builder import KernelBuilder
-from hardwire.layers._base import Example, Layer
+from hardwire.layers import _keras as keras
+from hardwire.layers import _onnx as onnx
+from hardwire.layers._base import Example, Layer, imports
 from hardwire.layers._elements import (
     element,
     exact_codes,
@@ -28,6 +30,7 @@ from hardwire.layers._elements import (
 from hardwire.layers._lowering import Lowering, Wire
 from hardwire.layers.quantise import quantise_wire
 from hardwire.network.graph import NetworkBuilder, Node, Shape
+from hardwire.network.records import Record
 from hardwire.quantiser import Quantiser
 
 
@@ -270,3 +273,115 @@ def _leaky_quantised(node: Node, low: Lowering, x: Wire, slopes: NDArray[Any], q
 def _output(node: Node, y: Floats) -> Floats:
     quantiser: Quantiser | None = node.attrs.get("output")
     return np.asarray(y if quantiser is None else quantiser(y), np.float64)
+
+
+# --- Keras
+
+
+@imports("keras", "ReLU")
+def _keras_relu(record: Record, net: NetworkBuilder) -> str:
+    """`ReLU` with `max_value`, `negative_slope` and `threshold`."""
+    x, top = keras.single(record), keras.number(record, "max_value", None)
+    slope, threshold = keras.number(record, "negative_slope", 0.0) or 0.0, keras.number(record, "threshold", 0.0) or 0.0
+    if threshold and slope:
+        raise record.unsupported("threshold", threshold, f"not together with negative_slope = {slope}")
+    if threshold:
+        attrs = {"function": "threshold", "arguments": {"theta": threshold, "value": 0.0}}
+        x = net.add("activation", record.name, [x], attrs)
+        return x if top is None else net.add("clip", f"{record.name}_max", [x], {"lo": 0.0, "hi": top})
+    if slope < 0 and top is not None:
+        raise record.unsupported("negative_slope", slope, "a negative slope and max_value do not go together")
+    slope = float(np.float32(slope))  # as Keras casts it
+    if not slope:
+        return net.add("relu", record.name, [x]) if top is None else _clipped(record, net, x, 0.0, top)
+    y = net.add("leaky_relu", record.name, [x], {"slope": slope})
+    return y if top is None else net.add("clip", f"{record.name}_max", [y], {"lo": None, "hi": top})
+
+
+def _clipped(record: Record, net: NetworkBuilder, x: str, lo: float | None, hi: float | None) -> str:
+    return net.add("clip", record.name, [x], {"lo": lo, "hi": hi})
+
+
+@imports("keras", "LeakyReLU")
+def _keras_leaky_relu(record: Record, net: NetworkBuilder) -> str:
+    """`LeakyReLU`; the slope is `negative_slope` in Keras 3, `alpha` before."""
+    default = keras.number(record, "alpha", 0.3)
+    slope = float(np.float32(keras.number(record, "negative_slope", default)))  # as Keras casts it
+    return net.add("leaky_relu", record.name, [keras.single(record)], {"slope": slope})
+
+
+@imports("keras", "PReLU")
+def _keras_prelu(record: Record, net: NetworkBuilder) -> str:
+    """`PReLU`; `alpha` has ones on the shared axes."""
+    x, shared = keras.single(record), record.take("shared_axes", None) or []
+    alpha, shape = keras.variables(record, "alpha")["alpha"], net.shape(x)
+    expected = tuple(1 if axis + 1 in shared else dim for axis, dim in enumerate(shape))
+    if alpha.shape != expected:
+        raise record.unsupported("shared_axes", shared, f"alpha has the shape {alpha.shape}, expected {expected}")
+    return net.add("prelu", record.name, [x], {}, {"slope": alpha})
+
+
+@imports("keras", "activations.relu", "activations.relu6", "activations.hard_tanh", "activations.leaky_relu")
+def _keras_piecewise_linear(record: Record, net: NetworkBuilder) -> str:
+    """Functions of `keras.activations` that take no settings from the file."""
+    x, function = keras.single(record), record.kind.rpartition(".")[2]
+    if function == "relu":
+        return net.add("relu", record.name, [x])
+    if function == "leaky_relu":
+        return net.add("leaky_relu", record.name, [x], {"slope": float(np.float32(0.2))})
+    return _clipped(record, net, x, *((0.0, 6.0) if function == "relu6" else (-1.0, 1.0)))
+
+
+# --- ONNX
+
+
+@imports("onnx", "Relu")
+def _onnx_relu(record: Record, net: NetworkBuilder) -> str:
+    """`max(x, 0)`."""
+    return net.add("relu", record.name, [onnx.data(record)])
+
+
+@imports("onnx", "Clip")
+def _onnx_clip(record: Record, net: NetworkBuilder) -> str:
+    """Clip to bounds that are attributes (opset < 11) or operands; none for the largest float and beyond."""
+    x = onnx.data(record)
+    if onnx.opset(record) < 11:
+        bounds = [float(record.take("min", -np.inf)), float(record.take("max", np.inf))]
+    else:
+        bounds = [onnx.scalar(record, 1, -np.inf), onnx.scalar(record, 2, np.inf)]
+    return _onnx_clipped(record, net, x, *bounds)
+
+
+@imports("onnx", "Min", "Max")
+def _onnx_min_max(record: Record, net: NetworkBuilder) -> str:
+    """The smaller or larger of a tensor and a constant number."""
+    (x,) = record.inputs if len(record.inputs) == 1 else (onnx.data(record),)
+    bounds = [onnx.scalar(record, k, 0.0) for k in range(8) if onnx.has(record, k)]
+    if not bounds:
+        return x
+    if record.kind == "Min":
+        return _onnx_clipped(record, net, x, -np.inf, min(bounds))
+    return _onnx_clipped(record, net, x, max(bounds), np.inf)
+
+
+def _onnx_clipped(record: Record, net: NetworkBuilder, x: str, lo: float, hi: float) -> str:
+    if np.isnan(lo) or np.isnan(hi):
+        raise ModelError(f"layer {record.name!r} ({record.kind}): a bound that is not a number")
+    far = float(np.finfo(np.float32).max)
+    attrs = {"lo": None if lo <= -far else lo, "hi": None if hi >= far else hi}
+    return net.add("clip", record.name, [x], attrs)
+
+
+@imports("onnx", "LeakyRelu")
+def _onnx_leaky_relu(record: Record, net: NetworkBuilder) -> str:
+    """`alpha · x` below zero; 0.01 by default."""
+    slope = float(record.take("alpha", float(np.float32(0.01))))
+    return net.add("leaky_relu", record.name, [onnx.data(record)], {"slope": slope})
+
+
+@imports("onnx", "PRelu")
+def _onnx_prelu(record: Record, net: NetworkBuilder) -> str:
+    """Slopes that broadcast to the tensor, in the file's order of axes."""
+    x = onnx.data(record)
+    slope = onnx.without_batch(record, onnx.constant(record, 1), net.shape(x), "a slope")
+    return net.add("prelu", record.name, [x], {}, {"slope": np.asarray(slope, np.float64)})

@@ -13,10 +13,13 @@ import numpy as np
 
 from hardwire.errors import ModelError
 from hardwire.fixed import Floats
-from hardwire.layers._base import Example, Layer
+from hardwire.layers import _keras as keras
+from hardwire.layers import _onnx as onnx
+from hardwire.layers._base import Example, Layer, imports
 from hardwire.layers._elements import quantised_input
 from hardwire.layers._lowering import Lowering, Wire
 from hardwire.network.graph import NetworkBuilder, Node, Shape
+from hardwire.network.records import Record
 
 
 class Reshape(Layer):
@@ -87,3 +90,108 @@ class Transpose(Layer):
             x = net.add("transpose", "transpose", [x], {"perm": perm})
             kernel = rng.integers(-3, 4, (net.shape(x)[-1], 2)) / 2
             yield Example(name, net.build([net.add("dense", "fc", [x], {}, {"kernel": kernel})]))
+
+
+# --- Keras
+
+
+@imports("keras", "Flatten")
+def _keras_flatten(record: Record, net: NetworkBuilder) -> str:
+    """`Flatten`; with channels first the channels are moved last before."""
+    x = keras.single(record)
+    if record.expect("data_format", "channels_last", "channels_first", None) == "channels_first":
+        rank = len(net.shape(x))
+        if rank > 1:
+            x = net.add("transpose", f"{record.name}_channels_last", [x], {"perm": (*range(1, rank), 0)})
+    return net.add("reshape", record.name, [x], {"shape": (prod(net.shape(x)),)})
+
+
+@imports("keras", "Reshape")
+def _keras_reshape(record: Record, net: NetworkBuilder) -> str:
+    """`Reshape` to `target_shape`, which does not count the batch and may hold one -1."""
+    shape = record.take("target_shape")
+    if not isinstance(shape, list | tuple) or any(type(dim) is not int for dim in shape):
+        raise record.unsupported("target_shape", shape, "a list of integers is expected")
+    return net.add("reshape", record.name, [keras.single(record)], {"shape": tuple(shape)})
+
+
+@imports("keras", "Permute")
+def _keras_permute(record: Record, net: NetworkBuilder) -> str:
+    """`Permute`; `dims` count from 1 and leave the batch out."""
+    dims = record.take("dims")
+    if not isinstance(dims, list | tuple) or any(type(dim) is not int for dim in dims):
+        raise record.unsupported("dims", dims, "a list of integers is expected")
+    return net.add("transpose", record.name, [keras.single(record)], {"perm": tuple(dim - 1 for dim in dims)})
+
+
+# --- ONNX
+
+
+@imports("onnx", "Reshape")
+def _onnx_reshape(record: Record, net: NetworkBuilder) -> str:
+    """Reshape with 0 (copy), -1 (what is left) and the batch in front."""
+    x = onnx.data(record)
+    target = onnx.constant(record, 1)
+    zero = bool(record.expect("allowzero", 0, 1))
+    shape = onnx.target_shape(record, [int(dim) for dim in target.ravel()], net.shape(x), allow_zero=zero)
+    return net.add("reshape", record.name, [x], {"shape": shape})
+
+
+@imports("onnx", "Flatten")
+def _onnx_flatten(record: Record, net: NetworkBuilder) -> str:
+    """Flatten from `axis` on; the axes before it join the batch and must be of size 1."""
+    x = onnx.data(record)
+    shape = net.shape(x)
+    axis = int(record.take("axis", 1))
+    full = len(shape) + 1
+    at = axis + full if axis < 0 else axis
+    if not 1 <= at <= full or prod(shape[: at - 1]) != 1:
+        raise record.unsupported("axis", axis, f"events of a tensor {('batch', *shape)} would be mixed")
+    return net.add("reshape", record.name, [x], {"shape": (prod(shape),)})
+
+
+@imports("onnx", "Transpose")
+def _onnx_transpose(record: Record, net: NetworkBuilder) -> str:
+    """Permute the axes behind the batch; reversed by default."""
+    x = onnx.data(record)
+    full = len(net.shape(x)) + 1
+    perm = [int(axis) for axis in record.take("perm", list(range(full))[::-1])]
+    if sorted(perm) != list(range(full)) or perm[0] != 0:
+        raise record.unsupported("perm", perm, f"the batch (axis 0 of {full}) must stay in front")
+    return net.add("transpose", record.name, [x], {"perm": tuple(axis - 1 for axis in perm[1:])})
+
+
+@imports("onnx", "Squeeze")
+def _onnx_squeeze(record: Record, net: NetworkBuilder) -> str:
+    """Drop axes of size 1."""
+    x = onnx.data(record)
+    shape = net.shape(x)
+    axes = onnx.axes(record)
+    if axes is None:
+        if record.versions["batch"] == 1:
+            raise record.unsupported("axes", None, "without axes, the batch of 1 would be dropped too; name the axes")
+        dropped = {axis for axis, dim in enumerate(shape) if dim == 1}
+    else:
+        dropped = {onnx.axis_of(record, axis, len(shape)) for axis in axes}
+    for axis in sorted(dropped):
+        if shape[axis] != 1:
+            raise record.unsupported("axes", axes, f"axis {axis + 1} of {('batch', *shape)} is not of size 1")
+    return net.add(
+        "reshape", record.name, [x], {"shape": tuple(dim for axis, dim in enumerate(shape) if axis not in dropped)}
+    )
+
+
+@imports("onnx", "Unsqueeze")
+def _onnx_unsqueeze(record: Record, net: NetworkBuilder) -> str:
+    """Insert axes of size 1; `axes` count in the result."""
+    x = onnx.data(record)
+    rest = list(net.shape(x))
+    axes = onnx.axes(record)
+    if axes is None:
+        raise ModelError(f"layer {record.name!r} (Unsqueeze): axes are missing")
+    rank = len(rest) + len(axes)
+    inserted = [onnx.axis_of(record, axis, rank) for axis in axes]
+    if len(set(inserted)) != len(inserted):
+        raise record.unsupported("axes", axes, "an axis is named twice")
+    shape = tuple(1 if axis in inserted else rest.pop(0) for axis in range(rank))
+    return net.add("reshape", record.name, [x], {"shape": shape})

@@ -24,11 +24,14 @@ import numpy as np
 from hardwire.errors import ModelError, RangeError
 from hardwire.fixed import MAX_BITS, FixedType, Floats, Ints, Overflow, Rounding, round_shift
 from hardwire.ir.builder import KernelBuilder
-from hardwire.layers._base import Example, Layer
+from hardwire.layers import _keras as keras
+from hardwire.layers import _onnx as onnx
+from hardwire.layers._base import Example, Layer, imports
 from hardwire.layers._elements import checked_axis, one_scale, quantised_input
 from hardwire.layers._lowering import Lowering, Wire
 from hardwire.layers.quantise import quantise_wire
 from hardwire.network.graph import NetworkBuilder, Node, Shape
+from hardwire.network.records import Record
 from hardwire.quantiser import Quantiser
 
 MAX_ENTRIES = 1 << 16
@@ -292,3 +295,32 @@ def _depth(scale: Fraction, spread: int, exp_frac: int, shift: int) -> int:
     """Last index of an exponential table that reaches zero, or all that the input's range can ask for."""
     reached = (spread + ((1 << shift) >> 1)) >> shift
     return min(reached, ceil(log(2.0) * (exp_frac + 1) / float(scale * (1 << shift))))
+
+
+# --- Keras
+
+
+@imports("keras", "Softmax", "activations.softmax")
+def _keras_softmax(record: Record, net: NetworkBuilder) -> str:
+    """`Softmax` along one axis; as an activation along the last."""
+    x = keras.single(record)
+    return net.add("softmax", record.name, [x], {"axis": keras.axis(record, "axis", -1, len(net.shape(x)))})
+
+
+# --- ONNX
+
+
+@imports("onnx", "Softmax")
+def _onnx_softmax(record: Record, net: NetworkBuilder) -> str:
+    """Softmax along `axis`; before opset 13, over all axes from `axis` on together."""
+    x = onnx.data(record)
+    shape = net.shape(x)
+    old = onnx.opset(record) < 13
+    axis = onnx.axis_of(record, int(record.take("axis", 1 if old else -1)), len(shape))
+    attrs = {"axis": axis, "output": None, "tables": None}
+    if not old or axis == len(shape) - 1:
+        return net.add("softmax", record.name, [x], attrs)
+    joined = (*shape[:axis], int(np.prod(shape[axis:])))
+    flat = net.add("reshape", f"{record.name}_flat", [x], {"shape": joined})
+    y = net.add("softmax", record.name, [flat], attrs)
+    return net.add("reshape", f"{record.name}_shape", [y], {"shape": shape})
