@@ -46,7 +46,7 @@ class Wire:
 
     def view(self, index: Ids, scale: NDArray[Any]) -> Wire:
         """Return another view of the same array."""
-        return Wire(self.array, np.ascontiguousarray(index, np.int32), scale)
+        return Wire(self.array, np.asarray(index, np.int32, order="C"), scale)
 
 
 ElementRule = Callable[[KernelBuilder, list[int], tuple[int, ...]], int]
