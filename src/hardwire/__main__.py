@@ -1,0 +1,7 @@
+"""`python -m hardwire`."""
+
+from __future__ import annotations
+
+from hardwire.cli import main
+
+main()

@@ -1,0 +1,56 @@
+"""Arrays on the command line: `.npy`, or `.npz` with `x0, x1, …` in and `y0, y1, …` out for several."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hardwire.errors import DataError
+
+
+def load_arrays(path: Path, letter: str = "x") -> tuple[NDArray[Any], ...]:
+    """Read the arrays of a file; raises `DataError` naming the file. Nothing pickled is read."""
+    if not path.exists():
+        raise DataError(f"{str(path)!r}: no such file")
+    try:
+        loaded = np.load(path, allow_pickle=False)
+        if isinstance(loaded, np.ndarray):
+            return (loaded,)
+        with loaded:
+            if letter in loaded:
+                return (loaded[letter],)
+            names = [f"{letter}{i}" for i in range(len(loaded.files))]
+            if f"{letter}0" not in loaded:
+                raise DataError(
+                    f"{str(path)!r} holds {', '.join(loaded.files) or 'nothing'}", hint=f"name its arrays {letter}0, …"
+                )
+            return tuple(loaded[name] for name in names if name in loaded)
+    except (OSError, ValueError, EOFError) as error:
+        raise DataError(
+            f"{str(path)!r} is no array file ({error})", hint="save it with numpy.save or numpy.savez, without objects"
+        ) from error
+
+
+def save_arrays(path: Path, arrays: Sequence[NDArray[Any]], letter: str = "y") -> None:
+    """Write one array as `.npy` or several as `.npz`, beside first and then renamed.
+
+    Raises `DataError` when several arrays are to go into a `.npy`.
+    """
+    if len(arrays) > 1 and path.suffix != ".npz":
+        raise DataError(f"{str(path)!r}: {len(arrays)} outputs need a .npz file")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    beside = path.with_name(f".{path.name}.part")
+    try:
+        with beside.open("wb") as file:
+            if path.suffix == ".npz":
+                np.savez(file, **{f"{letter}{i}": array for i, array in enumerate(arrays)})
+            else:
+                np.save(file, arrays[0])
+        os.replace(beside, path)
+    finally:
+        beside.unlink(missing_ok=True)

@@ -1,0 +1,342 @@
+"""Post-training calibration: a float Network gets fixed-point types, chosen from data to a stated fidelity.
+
+No precision is guessed. Every tensor that feeds a multiplication or a table gets a type whose integer bits cover the
+calibration data channel by channel; fractional bits start fine and are taken away greedily, one at a time, where the
+hardware saved per loss of fidelity is largest, as long as the target holds. Biases are rounded to the accumulators'
+own grid, sums stay exact. Rounding is half-up (its half joins the bias, so it is free), overflow saturates.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from hardwire.errors import DataError, ModelError
+from hardwire.fixed import Floats, Ints, Overflow, Rounding
+from hardwire.layers import layer_of
+from hardwire.network.graph import Network, Node
+from hardwire.network.reference import forward, forward_all
+from hardwire.quantiser import Quantiser
+from hardwire.solver import csd_weight
+
+Metric = Callable[[list[Floats]], float]
+"""Outputs → figure of merit, higher is better (an accuracy on labelled data, for example)."""
+
+_START_BITS = 12
+"""Significant bits that the search starts from."""
+_MAX_TABLE_BITS = 10
+"""Widest input that calibration gives to a table."""
+
+
+@dataclass(frozen=True)
+class ChosenType:
+    """A type that calibration chose: of tensor or parameter `name`, in words `kind`, `bits` on average."""
+
+    name: str
+    role: str
+    kind: str
+    bits: float
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """The quantised Network, the types chosen, and what they cost: fidelity before and after."""
+
+    network: Network
+    types: tuple[ChosenType, ...]
+    fidelity: float
+    target: float
+    measure: str
+    cost: float
+    steps: int = 0
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the `calibration` part of the report."""
+        return {
+            "measure": self.measure,
+            "fidelity": self.fidelity,
+            "target": self.target,
+            "types": [{"name": t.name, "role": t.role, "type": t.kind, "bits": t.bits} for t in self.types],
+        }
+
+
+@dataclass
+class _Plan:
+    """Fractional bits by site; a site is a tensor (`t:NAME`) or a node's weights (`w:NAME`)."""
+
+    frac: dict[str, int] = field(default_factory=dict)
+
+    def stepped(self, site: str) -> _Plan:
+        return _Plan({**self.frac, site: self.frac[site] - 1})
+
+
+def fidelity_of(reference: Sequence[Floats], outputs: Sequence[Floats]) -> float:
+    """Share of the outputs' variance that is kept: `1 - Σ(y - r)² / Σ(r - mean r)²`, the worst output's.
+
+    The mean is taken per element over the batch; 1 is perfect, 0 no better than the mean.
+    """
+    worst = 1.0
+    for r, y in zip(reference, outputs, strict=True):
+        spread = float(np.sum((r - r.mean(axis=0)) ** 2))
+        error = float(np.sum((y - r) ** 2))
+        worst = min(worst, 1.0 - error / spread if spread else float(error == 0.0))
+    return worst
+
+
+def calibrate(
+    network: Network,
+    data: Sequence[Floats],
+    *,
+    fidelity: float = 0.999,
+    metric: Metric | None = None,
+    tolerance: float = 0.0,
+    rows: int = 4000,
+    progress: Callable[[int, float], None] | None = None,
+) -> Calibration:
+    """Choose fixed-point types for a float network.
+
+    `data`: one array (N, *shape) per input. Without `metric` the outputs keep `fidelity` (see `fidelity_of`); with
+    one, they keep `metric(outputs) ≥ metric(float outputs) - tolerance`, where outputs are those of the first `rows`
+    rows of data. `progress(steps, figure)` follows the search. Raises `DataError` for unfit data, `ModelError` when
+    even the finest types miss the target.
+    """
+    arrays = check_data(network, data)
+    arrays = [x[:rows] for x in arrays]
+    tensors = forward_all(network, arrays)
+    reference = [tensors[name] for name in network.outputs]
+    search = _Search(network, arrays, tensors)
+
+    def figure(plan: _Plan) -> float:
+        outputs = forward(search.build(plan), arrays)
+        return metric(outputs) if metric is not None else fidelity_of(reference, outputs)
+
+    target = metric(reference) - tolerance if metric is not None else fidelity
+    measure = "metric" if metric is not None else "share of output variance kept"
+    plan = search.start()
+    best = figure(plan)
+    if best < target:
+        raise ModelError(
+            f"calibration of {network.name!r}: {_START_BITS}-bit types give {best:.6g}, the target is {target:.6g}",
+            hint="a lower fidelity target, or quantisation-aware training",
+        )
+    plan, best, steps = search.descend(plan, best, figure, target, progress)
+    final = search.build(plan)
+    return Calibration(final, search.types(plan), best, target, measure, search.cost(plan), steps)
+
+
+def check_data(network: Network, data: Sequence[Floats]) -> list[Floats]:
+    """Return the arrays as float64 after checking count, shapes and values; raises `DataError` naming the input."""
+    if len(data) != len(network.inputs):
+        raise DataError(f"model {network.name!r} has {len(network.inputs)} inputs, {len(data)} arrays were given")
+    checked = []
+    for name, x in zip(network.inputs, data, strict=True):
+        array = np.asarray(x)
+        if array.dtype.kind not in "fiub":
+            raise DataError(f"input {name!r}: an array of {array.dtype} is not numeric")
+        if array.shape[1:] != network.shapes[name] or array.ndim == 0:
+            want = ", ".join(map(str, ("N", *network.shapes[name])))
+            raise DataError(f"input {name!r}: the array has the shape {array.shape}, expected ({want})")
+        if not len(array):
+            raise DataError(f"input {name!r}: the array has no rows")
+        array = array.astype(np.float64)
+        if not np.all(np.isfinite(array)):
+            row = int(np.argwhere(~np.isfinite(array))[0][0])
+            raise DataError(f"input {name!r}: row {row} holds NaN or infinity", hint="drop or repair that row")
+        checked.append(array)
+    if len({len(x) for x in checked}) > 1:
+        raise DataError(f"inputs have different numbers of rows: {[len(x) for x in checked]}")
+    return checked
+
+
+def _integer_bits(low: Floats, high: Floats) -> Ints:
+    """Integer bits (without sign) that cover [low, high] element by element; very negative for zeros."""
+    magnitude = np.maximum(np.abs(low), np.abs(high))
+    with np.errstate(divide="ignore"):
+        exact = np.log2(magnitude)
+    # A magnitude of exactly 2^k needs k+1 bits when positive (2^k itself must be a code).
+    return np.where(magnitude > 0, np.floor(exact) + 1, -99).astype(np.int64)
+
+
+class _Search:
+    """The sites of a network, their ranges, and the networks that plans give."""
+
+    def __init__(self, network: Network, arrays: Sequence[Floats], tensors: Mapping[str, Floats]) -> None:
+        self.network = network
+        self.tensors = tensors
+        self.sites: dict[str, tuple[bool, Ints, int]] = {}
+        self.feeds: dict[str, list[str]] = {}
+        producers = {out: node for node in network.nodes for out in node.outputs}
+        for name in network.inputs:
+            self._site(name, _MAX_TABLE_BITS + 6)
+        for node in network.nodes:
+            layer = layer_of(node)
+            if not layer.exact or layer.multiplies(node):
+                for tensor in node.inputs:
+                    for root in _roots(tensor, producers):
+                        made_by = producers.get(root)
+                        if made_by is None or made_by.kind != "quantise":
+                            self._site(root, _MAX_TABLE_BITS if not layer.exact else _MAX_TABLE_BITS + 6)
+            if not layer.exact:
+                self._site(node.outputs[0], _MAX_TABLE_BITS + 6)
+        self.weighted = [node for node in network.nodes if layer_of(node).multiplies(node) and layer_of(node).weights]
+
+    def _site(self, tensor: str, limit: int) -> None:
+        if tensor in self.sites:
+            signed, bits, old = self.sites[tensor]
+            self.sites[tensor] = (signed, bits, min(old, limit))
+            return
+        x = self.tensors[tensor]
+        lead = tuple(range(x.ndim - 1))
+        low, high = x.min(axis=lead), x.max(axis=lead)
+        self.sites[tensor] = (bool(np.any(low < 0)), _integer_bits(low, high), limit)
+
+    def start(self) -> _Plan:
+        """Fine types everywhere: `_START_BITS` significant bits of the widest channel, tables within their limit."""
+        plan = _Plan()
+        for tensor, (signed, bits, limit) in self.sites.items():
+            top = int(bits.max(initial=-99))
+            plan.frac[f"t:{tensor}"] = min(_START_BITS, limit) - int(signed) - max(top, -40)
+        for node in self.weighted:
+            weights = node.params[layer_of(node).weights[0]]
+            top = int(_integer_bits(weights, weights).max(initial=-99))
+            plan.frac[f"w:{node.name}"] = _START_BITS - 1 - max(top, -40)
+        return plan
+
+    def quantiser(self, tensor: str, frac: int) -> Quantiser:
+        """Return the site's quantiser: integer bits by channel, shared fractional bits."""
+        signed, integer, _ = self.sites[tensor]
+        bits = np.maximum(integer + frac, 0)
+        bits = np.where(bits > 0, bits + int(signed), 0)
+        return Quantiser.of_arrays(signed, bits, frac, Rounding.RND, Overflow.SAT)
+
+    def build(self, plan: _Plan) -> Network:
+        """Return the network with quantisers in place and weights rounded."""
+        nodes: list[Node] = []
+        shapes = dict(self.network.shapes)
+        renamed: dict[str, str] = {}
+
+        def quantise(tensor: str) -> None:
+            if tensor in self.sites:
+                name = f"{tensor}.type"
+                attrs = {"quantiser": self.quantiser(tensor, plan.frac[f"t:{tensor}"])}
+                nodes.append(Node("quantise", name, (tensor,), (name,), attrs))
+                shapes[name] = shapes[tensor]
+                renamed[tensor] = name
+
+        for tensor in self.network.inputs:
+            quantise(tensor)
+        for node in self.network.nodes:
+            inputs = tuple(renamed.get(name, name) for name in node.inputs)
+            fresh = node.with_(inputs=inputs)
+            site = f"w:{node.name}"
+            if site in plan.frac:
+                fresh = fresh.with_(params=self._rounded(node, plan.frac[site], plan))
+            output = node.outputs[0]
+            if not layer_of(node).exact:
+                quantiser = self.quantiser(output, plan.frac[f"t:{output}"])
+                nodes.append(fresh.with_(attrs={**fresh.attrs, "output": quantiser}))
+                continue
+            nodes.append(fresh)
+            quantise(output)
+        outputs = tuple(renamed.get(name, name) for name in self.network.outputs)
+        return self.network.with_(nodes=tuple(nodes), shapes=shapes, outputs=outputs)
+
+    def _input_frac(self, node: Node, plan: _Plan) -> int:
+        producers = {out: n for n in self.network.nodes for out in n.outputs}
+        roots = _roots(node.inputs[0], producers)
+        return max((plan.frac.get(f"t:{root}", 0) for root in roots), default=0)
+
+    def _rounded(self, node: Node, frac: int, plan: _Plan) -> dict[str, Any]:
+        factor, *added = layer_of(node).weights
+        params = dict(node.params)
+        params[factor] = np.ldexp(np.rint(np.ldexp(params[factor], frac)), -frac)
+        accumulator = frac + self._input_frac(node, plan)
+        for name in added:
+            if name in params:
+                params[name] = np.ldexp(np.rint(np.ldexp(params[name], accumulator)), -accumulator)
+        return params
+
+    def cost(self, plan: _Plan) -> float:
+        """Adder bits, roughly: canonical signed digits of each weight times the width of its input channel."""
+        total = 0.0
+        producers = {out: node for node in self.network.nodes for out in node.outputs}
+        for node in self.weighted:
+            frac = plan.frac[f"w:{node.name}"]
+            weights = node.params[layer_of(node).weights[0]]
+            digits = csd_weight(np.rint(np.ldexp(weights, frac)).astype(np.int64)).astype(np.float64)
+            roots = [root for root in _roots(node.inputs[0], producers) if root in self.sites]
+            widths = np.concatenate([self.quantiser(r, plan.frac[f"t:{r}"]).bits for r in roots]) if roots else None
+            if widths is not None and widths.size == weights.shape[0]:
+                total += float(np.sum(digits * widths.reshape(-1, *(1,) * (weights.ndim - 1))))
+            else:
+                total += float(np.sum(digits)) * (float(widths.mean()) if widths is not None else 8.0)
+        for tensor, (signed, integer, _) in self.sites.items():
+            total += 0.5 * float(np.sum(np.maximum(integer + plan.frac[f"t:{tensor}"] + signed, 0)))
+        return total
+
+    def descend(
+        self,
+        plan: _Plan,
+        best: float,
+        figure: Callable[[_Plan], float],
+        target: float,
+        progress: Callable[[int, float], None] | None,
+    ) -> tuple[_Plan, float, int]:
+        """Take bits away one by one, the most cost per loss first, while the target holds."""
+        steps = 0
+        open_sites = set(plan.frac)
+        cost = self.cost(plan)
+        while open_sites:
+            offers = []
+            for site in sorted(open_sites):
+                candidate = plan.stepped(site)
+                value = figure(candidate)
+                if value < target or not self._sane(candidate, site):
+                    open_sites.discard(site)
+                    continue
+                saved = cost - self.cost(candidate)
+                offers.append((saved / (max(best - value, 0.0) + 1e-6 + 0.02 * abs(best - target)), site, value))
+            if not offers:
+                break
+            _, site, best = max(offers)
+            plan = plan.stepped(site)
+            cost = self.cost(plan)
+            steps += 1
+            if progress is not None:
+                progress(steps, best)
+        return plan, best, steps
+
+    def _sane(self, plan: _Plan, site: str) -> bool:
+        """Keep at least two significant bits in every type's widest channel and in every weight matrix."""
+        kind, name = site.split(":", 1)
+        if kind == "t":
+            return int(np.max(self.quantiser(name, plan.frac[site]).bits, initial=0)) >= 2
+        node = next(n for n in self.weighted if n.name == name)
+        weights = node.params[layer_of(node).weights[0]]
+        return bool(np.max(np.abs(np.rint(np.ldexp(weights, plan.frac[site]))), initial=0) >= 1)
+
+    def types(self, plan: _Plan) -> tuple[ChosenType, ...]:
+        """All chosen types, inputs first, in the network's order."""
+        chosen = []
+        for tensor in self.sites:
+            quantiser = self.quantiser(tensor, plan.frac[f"t:{tensor}"])
+            role = "input" if tensor in self.network.inputs else "activation"
+            chosen.append(ChosenType(tensor, role, quantiser.describe(), float(np.mean(quantiser.bits))))
+        for node in self.weighted:
+            frac = plan.frac[f"w:{node.name}"]
+            name = layer_of(node).weights[0]
+            codes = np.rint(np.ldexp(node.params[name], frac))
+            bits = int(_integer_bits(codes, codes).max(initial=0)) + 1
+            chosen.append(ChosenType(f"{node.name}.{name}", "weight", f"s{bits}.{frac} RND_CONV", float(bits)))
+        return tuple(chosen)
+
+
+def _roots(tensor: str, producers: Mapping[str, Node]) -> list[str]:
+    """Tensors whose elements a tensor holds, back through layers that only move elements."""
+    node = producers.get(tensor)
+    if node is None or not layer_of(node).moves:
+        return [tensor]
+    return [root for name in node.inputs for root in _roots(name, producers)]

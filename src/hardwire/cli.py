@@ -1,0 +1,325 @@
+"""The command line: thin commands over the Python interface. Errors are one message and an exit code, never a
+traceback; progress goes to standard error, results to standard output; `--json` prints results as JSON."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import webbrowser
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from hardwire import __version__
+from hardwire.errors import HardwireError, VerificationError
+
+app = typer.Typer(
+    name="hardwire",
+    help="Trained neural networks become FPGA firmware that answers in nanoseconds, bit-exact and proven so.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    add_completion=False,
+)
+data_app = typer.Typer(help="Data sets that hardwire makes itself.", no_args_is_help=True)
+app.add_typer(data_app, name="data")
+
+out = Console()
+err = Console(stderr=True)
+
+Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
+Build = Annotated[Path, typer.Argument(help="A build directory made by `hardwire compile`.")]
+
+
+@contextmanager
+def working(what: str) -> Iterator[Callable[[str], None]]:
+    """Show what is being done: a live line on a terminal, nothing where standard error is no terminal."""
+    with err.status(what) as status:
+        yield lambda text: status.update(text[: max(20, err.width - 4)])
+
+
+def _print_json(value: Any) -> None:
+    from hardwire.design import report_text
+
+    sys.stdout.write(report_text(value))
+
+
+@app.callback()
+def _version(
+    version: Annotated[bool, typer.Option("--version", help="Print the version and stop.", is_eager=True)] = False,
+) -> None:
+    if version:
+        out.print(f"hardwire {__version__}", highlight=False)
+        raise typer.Exit
+
+
+@app.command("compile")
+def compile_command(
+    model: Annotated[Path, typer.Argument(help="Model file: .keras, .h5, .onnx, .pt2, …")],
+    output: Annotated[Path, typer.Option("-o", "--output", help="Build directory to write.")],
+    target: Annotated[str, typer.Option(help="Device, for example ecp5-85k, ecp5-45k, ecp5-25k.")] = "ecp5-85k",
+    clock_mhz: Annotated[float | None, typer.Option(help="Contract: clock in MHz.")] = None,
+    latency_ns: Annotated[float | None, typer.Option(help="Contract: latency in nanoseconds.")] = None,
+    latency_cycles: Annotated[int | None, typer.Option(help="Contract: latency in clock cycles.")] = None,
+    calibrate: Annotated[Path | None, typer.Option(help="Inputs (.npy, .npz) to choose a float model's types.")] = None,
+    fidelity: Annotated[float, typer.Option(help="Share of the output's variance that calibration keeps.")] = 0.999,
+    input_type: Annotated[list[str] | None, typer.Option(help="Input type such as s8.4; once for each input.")] = None,
+    exact: Annotated[bool, typer.Option("--exact", help="Take every parameter as it stands, round nothing.")] = False,
+    weights: Annotated[Path | None, typer.Option(help="Separate weights file.")] = None,
+    example: Annotated[Path | None, typer.Option(help="Example inputs, for models that state no shapes.")] = None,
+    backend: Annotated[str, typer.Option(help="Output language.")] = "verilog",
+    effort: Annotated[int, typer.Option(help="Solver effort; 0 is quick.")] = 1,
+    seed: Annotated[int, typer.Option(help="Solver seed.")] = 0,
+    as_json: Json = False,
+) -> None:
+    """Compile a model to hardware that meets the contract, and write a build directory."""
+    from hardwire.arrays import load_arrays
+    from hardwire.compiler import compile as compile_model
+
+    with working("starting") as say:
+        design = compile_model(
+            model,
+            example=None if example is None else load_arrays(example),
+            weights=weights,
+            target=target,
+            clock_mhz=clock_mhz,
+            latency_ns=latency_ns,
+            latency_cycles=latency_cycles,
+            calibrate=None if calibrate is None else load_arrays(calibrate),
+            input_type=input_type or None,
+            exact=exact,
+            fidelity=fidelity,
+            backend=backend,
+            effort=effort,
+            seed=seed,
+            progress=say,
+        )
+        say("saving")
+        design.save(output)
+    _show(design.report_data, output, as_json)
+
+
+@app.command()
+def predict(
+    build: Build,
+    x: Annotated[Path, typer.Argument(help="Inputs: .npy, or .npz with x0, x1, …")],
+    output: Annotated[Path, typer.Option("-o", "--output", help="Outputs: .npy, or .npz with y0, y1, …")],
+    as_json: Json = False,
+) -> None:
+    """Run the bit-exact emulator on a file of inputs."""
+    from hardwire.arrays import load_arrays, save_arrays
+    from hardwire.design import load
+
+    with working("emulating"):
+        arrays = load_arrays(x)
+        y = load(build).predict(arrays if len(arrays) > 1 else arrays[0])
+        outputs = y if isinstance(y, tuple) else (y,)
+        save_arrays(output, outputs)
+    result = {"rows": len(outputs[0]), "outputs": [list(y.shape) for y in outputs], "file": str(output)}
+    if as_json:
+        _print_json(result)
+    else:
+        out.print(f"{result['rows']:,} rows → {output}", highlight=False)
+
+
+@app.command()
+def verify(
+    build: Build,
+    x: Annotated[Path | None, typer.Argument(help="Inputs to try; random ones and range edges otherwise.")] = None,
+    formal: Annotated[bool, typer.Option("--formal", help="Also prove the circuit, for every input.")] = False,
+    vectors: Annotated[int, typer.Option(help="Random vectors when no inputs are given.")] = 10_000,
+    simulator: Annotated[str, typer.Option(help="auto, verilator or icarus.")] = "auto",
+    as_json: Json = False,
+) -> None:
+    """Check interpreter = emulator = RTL = netlist (where synthesised), bit for bit."""
+    from hardwire.arrays import load_arrays
+    from hardwire.design import load
+    from hardwire.report.terminal import verification_table
+    from hardwire.verification import check
+
+    with working("verifying") as say:
+        arrays = None if x is None else load_arrays(x)
+        given = arrays if arrays is None or len(arrays) > 1 else arrays[0]
+        found = load(build).verify(given, formal=formal, vectors=vectors, simulator=simulator, progress=say)
+    if as_json:
+        _print_json(found)
+    else:
+        out.print(verification_table(found))
+    check(found)
+    if found["emulator_rtl"].get("mismatches") is None:
+        raise VerificationError("the Verilog was not simulated", hint=found["emulator_rtl"]["why"])
+
+
+@app.command()
+def synth(
+    build: Build,
+    target: Annotated[str | None, typer.Option(help="Another device; the build is compiled for one.")] = None,
+    seeds: Annotated[int, typer.Option(help="Placements to try; the fastest is kept.")] = 1,
+    route: Annotated[bool, typer.Option(help="Place and route after synthesis.")] = True,
+    as_json: Json = False,
+) -> None:
+    """Synthesise, place and route, and hold the contract against the real Fmax."""
+    from hardwire.design import load
+    from hardwire.errors import ContractError
+
+    design = load(build)
+    if target is not None and target != design.target.name:
+        raise ContractError(
+            f"{build} was compiled for {design.target.name}, not {target}",
+            hint=f"hardwire compile … --target {target} -o ANOTHER_BUILD",
+        )
+    with working("synthesising") as say:
+        report = design.synthesize(seeds=seeds, route=route, progress=say)
+    _show(report, build, as_json)
+    routed = report["contract"].get("routed")
+    if routed is not None and not routed["met"]:
+        asked = report["contract"]
+        wanted = f"{asked['latency_ns']:g} ns" if asked["latency_ns"] is not None else f"{asked['clock_mhz']:g} MHz"
+        raise ContractError(
+            f"place & route reached {routed['fmax_mhz']:.1f} MHz, {routed['latency_ns']:.1f} ns; "
+            f"the contract says {wanted}",
+            hint="more --seeds, or compile again with a tighter --latency-ns so that more is left over",
+        )
+
+
+@app.command()
+def report(
+    build: Build,
+    html: Annotated[Path | None, typer.Option(help="Where to write the HTML; BUILD/report.html otherwise.")] = None,
+    open_browser: Annotated[bool, typer.Option("--open", help="Open the HTML report in a browser.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Show a build's report in the terminal and write it as HTML."""
+    from hardwire.design import load
+    from hardwire.report.html import write_html
+
+    with working("reading"):
+        design = load(build)
+        path = html or build / "report.html"
+        write_html(design.report_data, path)
+    _show(design.report_data, build, as_json)
+    if not as_json:
+        out.print(f"HTML: {path}", highlight=False)
+    if open_browser:
+        webbrowser.open(path.resolve().as_uri())
+
+
+@app.command()
+def doctor(as_json: Json = False) -> None:
+    """What is installed, what is missing, and how to get it."""
+    from hardwire.doctor import diagnose
+
+    with working("looking around"):
+        rows = diagnose()
+    if as_json:
+        _print_json(rows)
+        return
+    table = Table("", "part", "for", "found", "how to get it", box=None)
+    for row in rows:
+        mark = "[green]✓[/]" if row["ok"] else "[yellow]–[/]"
+        table.add_row(mark, row["name"], row["purpose"], row["found"] or "missing", "" if row["ok"] else row["hint"])
+    out.print(table)
+
+
+@app.command()
+def demo(
+    output: Annotated[Path, typer.Option("-o", "--output", help="Build directory.")] = Path("build/demo"),
+    seed: Annotated[int, typer.Option(help="Seed of training and splitting.")] = 0,
+    as_json: Json = False,
+) -> None:
+    """Tell the whole story on real physics: jets, training, compiling, proof, simulation, place & route, report."""
+    from hardwire.demo import run_demo
+
+    result = run_demo(output, seed=seed, console=err)
+    if as_json:
+        _print_json(result.report)
+    else:
+        out.print(result.table)
+        out.print(f"report: {output / 'report.html'}", highlight=False)
+
+
+@data_app.command()
+def jets(
+    output: Annotated[Path, typer.Option("-o", "--output", help="File to write (.npz).")],
+    n: Annotated[int, typer.Option("-n", help="Number of jets, all classes together.")] = 10_000,
+    seed: Annotated[int, typer.Option(help="Same seed, same bytes.")] = 1,
+    processes: Annotated[int, typer.Option(help="Processes; 0 for one a core.")] = 0,
+    as_json: Json = False,
+) -> None:
+    """Simulate jets of five classes with Pythia 8 and compute the 16 features of the hls4ml benchmark."""
+    from rich.progress import Progress
+
+    from hardwire.datasets.jets import generate_jets
+
+    with Progress(console=err, transient=True) as bar:
+        task = bar.add_task("simulating jets", total=n)
+        made = generate_jets(
+            n,
+            seed=seed,
+            processes=processes or os.cpu_count() or 1,
+            progress=lambda done, total: bar.update(task, completed=done, total=total),
+        )
+    made.save(output)
+    result = {"jets": len(made.y), "file": str(output), "seed": seed, "classes": list(made.class_names)}
+    if as_json:
+        _print_json(result)
+    else:
+        out.print(f"{result['jets']:,} jets → {output}", highlight=False)
+
+
+def _show(report_data: dict[str, Any], build: Path, as_json: bool) -> None:
+    from hardwire.report.terminal import report_table
+
+    if as_json:
+        _print_json(report_data)
+    else:
+        out.print(report_table(report_data))
+        out.print(f"build: {build}", highlight=False)
+
+
+def main() -> None:
+    """Entry point of the `hardwire` command."""
+    debug = os.environ.get("HARDWIRE_DEBUG") == "1"
+    try:
+        app(standalone_mode=False)
+    except HardwireError as error:
+        if debug:
+            raise
+        err.print(f"[red]error:[/] {_escaped(error.what)}", highlight=False, soft_wrap=True)
+        if error.hint:
+            err.print(f"  [cyan]try:[/] {_escaped(error.hint)}", highlight=False, soft_wrap=True)
+        sys.exit(error.exit_code)
+    except typer.Abort:
+        sys.exit(130)
+    except KeyboardInterrupt:
+        err.print("interrupted; nothing was left half-written", highlight=False)
+        sys.exit(130)
+    except Exception as error:
+        show = getattr(error, "show", None)
+        if callable(show):
+            # A usage error: it knows how to print itself.
+            show()
+            sys.exit(getattr(error, "exit_code", 2))
+        if debug:
+            raise
+        text = json.dumps(str(error))
+        err.print(
+            f"[red]internal error:[/] {type(error).__name__}: {_escaped(text)}\n"
+            "  [cyan]try:[/] HARDWIRE_DEBUG=1 for the traceback, and please report it",
+            highlight=False,
+            soft_wrap=True,
+        )
+        sys.exit(70)
+
+
+def _escaped(text: str) -> str:
+    return text.replace("[", "\\[")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,148 @@
+"""The way of a model, start to end: file or live model → Network → Program → Circuit → files."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Any
+
+import numpy as np
+
+from hardwire import backends, frontends
+from hardwire.calibrate import Calibration, Metric, check_data
+from hardwire.calibrate import calibrate as choose_types
+from hardwire.design import Design, module_name
+from hardwire.errors import HardwireError, ModelError
+from hardwire.fixed import FixedType, Ints
+from hardwire.layers._lowering import lower
+from hardwire.network.graph import Network
+from hardwire.network.prepare import input_quantisers, prepare
+from hardwire.passes.pipelines import flatten, simplify
+from hardwire.report.schema import compile_report
+from hardwire.schedule import schedule
+from hardwire.solver import AdderGraph, FullAdderCost, solve_cached
+from hardwire.targets import Target
+from hardwire.targets import target as find_target
+
+Progress = Callable[[str], None]
+"""Told what is being done, in a few words."""
+
+
+def compile(
+    model: Any,
+    *,
+    example: Any = None,
+    weights: Any = None,
+    target: str | Target = "ecp5-85k",
+    clock_mhz: float | None = None,
+    latency_ns: float | None = None,
+    latency_cycles: int | None = None,
+    calibrate: Any = None,
+    input_type: str | FixedType | Sequence[str | FixedType] | None = None,
+    exact: bool = False,
+    fidelity: float = 0.999,
+    metric: Metric | None = None,
+    tolerance: float = 0.0,
+    backend: str = "verilog",
+    effort: int = 1,
+    seed: int = 0,
+    name: str | None = None,
+    progress: Progress | None = None,
+) -> Design:
+    """Compile a trained network to hardware.
+
+    `model`: a path or live model; `example`: arrays (batch first) that give shapes where the model does not; `weights`:
+    a separate weights file. `clock_mhz`, `latency_ns`, `latency_cycles`: the contract; without any, the target's
+    default clock. A float model needs `calibrate` (arrays (N, *shape), one per input, as an array or tuple; types are
+    chosen to `fidelity`, or to `metric` within `tolerance`) or `exact=True` with `input_type` (`s8.4`, one or one per
+    input): every parameter as it stands. `effort` and `seed` steer the solver; equal arguments give equal bytes.
+
+    Raises a `HardwireError` whose message names the layer or field; see `hardwire.errors`.
+    """
+    say = progress or (lambda _text: None)
+    part = find_target(target)
+    emit = backends.backend(backend).emit
+    types = _types(input_type)
+    say("reading the model")
+    network = prepare(frontends.load(model, example=example, weights=weights))
+    if name is not None:
+        network = network.with_(name=name)
+    calibration: Calibration | None = None
+    if calibrate is not None and not network.quantised:
+        say("choosing types from data")
+        calibration = choose_types(
+            network,
+            _arrays(calibrate),
+            fidelity=fidelity,
+            metric=metric,
+            tolerance=tolerance,
+            progress=lambda steps, figure: say(f"choosing types: {steps} bits saved, fidelity {figure:.5f}"),
+        )
+        network = prepare(calibration.network)
+    elif not network.quantised and not exact:
+        raise ModelError(
+            f"model {network.name!r} has no quantisers, and its types are not guessed",
+            hint="calibrate=x (--calibrate x.npy) to choose types from data, or exact=True (--exact) with an input "
+            "type to take every parameter as it stands",
+        )
+    if calibrate is not None and calibration is None and types is None and _needs_input_type(network):
+        types = _input_types_from(network, _arrays(calibrate))
+    quantisers = input_quantisers(network, types)
+    say("lowering to integers")
+    program = simplify(lower(network, quantisers))
+    solve = partial(_solve, cost=FullAdderCost(part.costs.adder_overhead), effort=effort, seed=seed)
+    flat = flatten(program, solve, progress=lambda kernel: say(f"solving {kernel}"))
+    say("scheduling")
+    circuit = schedule(flat, part, clock_mhz=clock_mhz, latency_ns=latency_ns, latency_cycles=latency_cycles)
+    say("writing hardware")
+    files = emit(circuit, flat, module_name(network.name))
+    options = {
+        "target": part.name,
+        "clock_mhz": clock_mhz,
+        "latency_ns": latency_ns,
+        "latency_cycles": latency_cycles,
+        "backend": backend,
+        "exact": exact,
+        "effort": effort,
+        "seed": seed,
+        "input_type": None if types is None else [str(kind) for kind in types],
+    }
+    report = compile_report(network, program, circuit, part, calibration, options, sorted(files))
+    return Design(network.name, program, flat, circuit, part, files, report)
+
+
+def _solve(matrix: Ints, lo: Ints, hi: Ints, depth: Ints, *, cost: Any, effort: int, seed: int) -> AdderGraph:
+    return solve_cached(matrix, lo=lo, hi=hi, input_depth=depth, cost=cost, effort=effort, seed=seed)
+
+
+def _arrays(data: Any) -> list[Any]:
+    if isinstance(data, tuple | list) and not np.isscalar(data[0]):
+        return [np.asarray(x) for x in data]
+    return [np.asarray(data)]
+
+
+def _types(text: str | FixedType | Sequence[str | FixedType] | None) -> list[FixedType] | None:
+    if text is None:
+        return None
+    items = [text] if isinstance(text, str | FixedType) else list(text)
+    return [FixedType.parse(item) if isinstance(item, str) else item for item in items]
+
+
+def _needs_input_type(network: Network) -> bool:
+    try:
+        input_quantisers(network, None)
+    except HardwireError:
+        return True
+    return False
+
+
+def _input_types_from(network: Network, data: Sequence[Any]) -> list[FixedType]:
+    """Types for the ports of a quantised model that leaves its input open: the data's range with 8 fractional bits
+    below its largest power of two."""
+    kinds = []
+    for x in check_data(network, data):
+        top = max(int(np.floor(np.log2(max(np.abs(x).max(), 2.0**-30)))) + 1, -30)
+        signed = bool(np.any(x < 0))
+        frac = 8 - top
+        kinds.append(FixedType(signed, 8 + int(signed), frac))
+    return kinds

@@ -1,0 +1,232 @@
+"""A compiled design: what `hardwire.compile` returns and a build directory holds."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from hardwire.calibrate import check_data
+from hardwire.emulate import Emulator, compile_program
+from hardwire.errors import ModelError
+from hardwire.fixed import Floats, Ints
+from hardwire.implement import implement
+from hardwire.ir.program import Program
+from hardwire.ir.storage import load_program, save_program
+from hardwire.report.schema import contract_after_route
+from hardwire.schedule import Circuit
+from hardwire.schedule.storage import circuit_arrays, circuit_from
+from hardwire.targets import Target
+from hardwire.targets import target as find_target
+from hardwire.verification import verify
+
+REPORT = "report.json"
+
+
+@dataclass(eq=False)
+class Design:
+    """A model in hardware.
+
+    `program` has the model's loops and one LINEAR per neuron, `flat` its fully parallel form, `circuit` the schedule,
+    `files` the back end's text files by relative path, `report_data` the contents of `report.json`. `home` is the
+    build directory, once saved.
+    """
+
+    name: str
+    program: Program
+    flat: Program
+    circuit: Circuit
+    target: Target
+    files: Mapping[str, str]
+    report_data: dict[str, Any] = field(repr=False)
+    home: Path | None = None
+
+    @property
+    def module(self) -> str:
+        """Name of the hardware module."""
+        return module_name(self.name)
+
+    @cached_property
+    def emulator(self) -> Emulator:
+        """The JIT-compiled emulator of the circuit's Program."""
+        return compile_program(self.flat)
+
+    def check_inputs(self, x: Any) -> list[Floats]:
+        """Arrays (N, *shape), one per input, from an array or tuple of arrays; raises `DataError` naming the input."""
+        ports = self.flat.inputs
+        given = list(x) if isinstance(x, tuple) or (isinstance(x, list) and len(ports) > 1) else [x]
+        return check_arrays(self.name, [(port.name, port.shape) for port in ports], given)
+
+    def predict(self, x: Any, threads: int | None = None) -> Any:
+        """Bit-exact emulation: float arrays (N, *shape) in, float64 (N, *shape) out; tuples where there are several."""
+        outputs = self.emulator.predict(self.check_inputs(x), threads=threads)
+        return outputs[0] if len(outputs) == 1 else tuple(outputs)
+
+    def codes(self, x: Any) -> list[Ints]:
+        """Integer codes (N, elements) at each input port for float arrays."""
+        arrays = self.check_inputs(x)
+        found = []
+        for port, array in zip(self.flat.inputs, arrays, strict=True):
+            if port.quantiser is None:
+                raise ModelError(f"input {port.name!r} has no quantiser")
+            found.append(port.quantiser.codes(array).reshape(len(array), -1))
+        return found
+
+    def verify(
+        self,
+        x: Any = None,
+        *,
+        formal: bool = True,
+        vectors: int = 10_000,
+        simulator: str = "auto",
+        progress: Callable[[str], None] | None = None,
+    ) -> dict[str, Any]:
+        """Check emulator = RTL = netlist (once synthesised) and, with `formal`, prove the circuit.
+
+        `x`: inputs to use beside the edges of every range; without it `vectors` random ones. Returns the
+        `verification` part of the report, which is updated (and saved, in a build directory).
+        """
+        codes = None if x is None else self.codes(x)
+        with self.workplace() as folder:
+            found = verify(self, codes, folder, formal=formal, vectors=vectors, simulator=simulator, progress=progress)
+        self.report_data.setdefault("verification", {}).update(found)
+        self._update()
+        return dict(self.report_data["verification"])
+
+    def synthesize(self, *, seeds: int = 1, route: bool = True, progress: Callable[[str], None] | None = None) -> Any:
+        """Synthesise, place and route (where the target can be) and check the contract with the real Fmax.
+
+        `seeds` placements are tried, the fastest is kept. Returns the report.
+        """
+        with self.workplace() as folder:
+            self.report_data.update(implement(self, folder, seeds=seeds, route=route, progress=progress))
+        contract_after_route(self.report_data)
+        self._update()
+        return self.report_data
+
+    def report(self) -> dict[str, Any]:
+        """Return the report, as in `report.json`."""
+        return self.report_data
+
+    def workplace(self) -> Any:
+        """Context manager of a folder for tool runs: the build's own, or a temporary one for an unsaved design."""
+        return _Folder(self.home)
+
+    def _update(self) -> None:
+        if self.home is not None:
+            write_text(self.home / REPORT, report_text(self.report_data))
+
+    def save(self, path: str | Path) -> Path:
+        """Write the build directory; an earlier build there is replaced as a whole, anything else is refused."""
+        home = Path(path)
+        if home.exists() and not (home.is_dir() and ((home / REPORT).exists() or not any(home.iterdir()))):
+            raise ModelError(
+                f"{str(path)!r} exists and is no hardwire build", hint="another -o directory, or remove it first"
+            )
+        home.parent.mkdir(parents=True, exist_ok=True)
+        beside = Path(tempfile.mkdtemp(prefix=f".{home.name}.", dir=home.parent))
+        try:
+            beside.chmod(0o755)
+            for relative, text in sorted(self.files.items()):
+                write_text(beside / relative, text)
+            save_program(self.program, beside / "program.npz")
+            save_program(self.flat, beside / "circuit.npz", circuit_arrays(self.circuit))
+            write_text(beside / REPORT, report_text(self.report_data))
+            if self.home is not None and self.home.exists():
+                for part in ("synthesis", "simulation"):
+                    if (self.home / part).is_dir():
+                        shutil.copytree(self.home / part, beside / part)
+            if home.exists():
+                old = Path(tempfile.mkdtemp(prefix=f".{home.name}.old.", dir=home.parent))
+                os.replace(home, old / "build")
+                os.replace(beside, home)
+                shutil.rmtree(old)
+            else:
+                os.replace(beside, home)
+        except BaseException:
+            shutil.rmtree(beside, ignore_errors=True)
+            raise
+        self.home = home
+        return home
+
+
+def module_name(name: str) -> str:
+    """A model's name as a hardware identifier."""
+    plain = "".join(c if c.isascii() and (c.isalnum() or c == "_") else "_" for c in name) or "model"
+    return plain if plain[0].isalpha() else f"m_{plain}"
+
+
+class _Folder:
+    def __init__(self, home: Path | None) -> None:
+        self.home = home
+        self.temporary: tempfile.TemporaryDirectory[str] | None = None
+
+    def __enter__(self) -> Path:
+        if self.home is not None:
+            return self.home
+        self.temporary = tempfile.TemporaryDirectory(prefix="hardwire-")
+        return Path(self.temporary.name)
+
+    def __exit__(self, *_: object) -> None:
+        if self.temporary is not None:
+            self.temporary.cleanup()
+
+
+def check_arrays(name: str, ports: list[tuple[str, tuple[int, ...]]], given: list[Any]) -> list[Floats]:
+    """Return float64 arrays after checking them against named port shapes."""
+    from hardwire.network.graph import Network
+
+    network = Network(name, tuple(n for n, _ in ports), (), (), dict(ports))
+    if len(given) == len(ports) and all(np.ndim(x) and len(x) == 0 for x in given):
+        return [np.zeros((0, *shape)) for _, shape in ports]
+    return check_data(network, given)
+
+
+def report_text(report: Mapping[str, Any]) -> str:
+    """Return a report as the text of `report.json`."""
+    return json.dumps(report, indent=1, default=_plain) + "\n"
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, np.generic):
+        return value.item()
+    if isinstance(value, np.ndarray):
+        return value.tolist()
+    if isinstance(value, Path):
+        return str(value)
+    raise TypeError(f"{type(value).__name__} has no place in a report")
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write beside, then rename, so that no reader sees half a file."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    beside = path.with_name(f".{path.name}.part")
+    beside.write_text(text)
+    os.replace(beside, path)
+
+
+def load(path: str | Path) -> Design:
+    """Read a build directory; raises `ModelError` where it is none or is damaged."""
+    home = Path(path)
+    if not (home / REPORT).is_file():
+        raise ModelError(
+            f"{str(path)!r} is no hardwire build (no {REPORT} in it)", hint="hardwire compile MODEL -o BUILD"
+        )
+    try:
+        report = json.loads((home / REPORT).read_text())
+        program, _ = load_program(home / "program.npz")
+        flat, arrays = load_program(home / "circuit.npz")
+        target = find_target(report["target"])
+        circuit = circuit_from(flat, target, arrays)
+        files = {relative: (home / relative).read_text() for relative in report["files"] if (home / relative).is_file()}
+    except (KeyError, ValueError, OSError) as error:
+        raise ModelError(f"{str(path)!r}: the build is damaged ({error})", hint="compile the model again") from error
+    return Design(report["name"], program, flat, circuit, target, files, report, home)

@@ -1,0 +1,153 @@
+"""Synthesis, place & route: a design's Verilog through the open tools, and what they say of it."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from hardwire.errors import HardwireError
+from hardwire.tools.harness import HARNESS, add_harness
+from hardwire.tools.nextpnr import RouteResult, place_and_route
+from hardwire.tools.yosys import SynthesisResult, synthesise
+
+if TYPE_CHECKING:
+    from hardwire.design import Design
+
+Progress = Callable[[str], None]
+FOLDER = "synthesis"
+
+
+class NotVerilogError(HardwireError):
+    """The build's back end wrote no Verilog, so the open tools cannot take it."""
+
+    exit_code = 2
+
+
+def verilog_of(design: Design, folder: Path) -> list[Path]:
+    """Write (or find) the design's Verilog sources under `folder`; returns their paths."""
+    sources = [name for name in design.files if name.startswith("rtl/") and name.endswith(".v")]
+    if not sources:
+        raise NotVerilogError(f"design {design.name!r} has no Verilog files", hint="compile it with --backend verilog")
+    paths = []
+    for name in sources:
+        path = folder / name
+        if not path.exists():
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(design.files[name])
+        paths.append(path)
+    return paths
+
+
+def implement(
+    design: Design, folder: Path, *, seeds: int = 1, route: bool = True, progress: Progress | None = None
+) -> dict[str, Any]:
+    """Synthesise and, where the target has open place & route, place and route with `seeds` seeds.
+
+    Returns the `synthesis` and `timing` parts of the report. All tools work in `folder/synthesis`, which is replaced
+    as a whole when they are done.
+    """
+    final = folder / FOLDER
+    work = folder / f".{FOLDER}.part"
+    shutil.rmtree(work, ignore_errors=True)
+    work.mkdir(parents=True)
+    try:
+        result = _run(design, folder, work, seeds=seeds, route=route, progress=progress)
+        shutil.rmtree(final, ignore_errors=True)
+        work.replace(final)
+    except BaseException:
+        shutil.rmtree(work, ignore_errors=True)
+        raise
+    return result
+
+
+def _run(
+    design: Design, folder: Path, work: Path, *, seeds: int, route: bool, progress: Progress | None
+) -> dict[str, Any]:
+    family = design.target.synthesis["family"]
+    netlist = synthesise(
+        verilog_of(design, folder), design.module, family=family, workdir=work, dsp=True, progress=progress
+    )
+    report: dict[str, Any] = {"synthesis": _synthesis(netlist)}
+    place = design.target.place
+    if not (route and place):
+        report["timing"] = {
+            "fmax_mhz": None,
+            "critical_path": [],
+            "note": "not placed and routed"
+            if place
+            else f"no open place & route for {design.target.name}: the clock is an estimate of the delay model",
+        }
+        return report
+    inputs = {bus.name: bus.width for bus in design.circuit.inputs}
+    outputs = {bus.name: bus.width for bus in design.circuit.outputs}
+    wrapped = add_harness(netlist, inputs, outputs, family=family, workdir=work / "harness", progress=progress)
+    runs: list[RouteResult] = []
+    for seed in range(1, seeds + 1):
+        runs.append(
+            place_and_route(
+                wrapped.json_path,
+                device=place["device"],
+                package=place["package"],
+                speed=int(place["speed"]),
+                freq_mhz=design.circuit.clock_mhz,
+                seed=seed,
+                workdir=work / f"seed{seed}",
+                progress=progress,
+            )
+        )
+    best = max(runs, key=lambda run: run.fmax_mhz)
+    report["timing"] = {
+        "fmax_mhz": best.fmax_mhz,
+        "constraint_mhz": best.constraint_mhz,
+        "seed": best.seed,
+        "fmax_by_seed": {str(run.seed): run.fmax_mhz for run in runs},
+        "critical_path": [
+            {
+                "kind": step.kind,
+                "ns": step.delay_ns,
+                "cell": step.cell,
+                "net": step.net,
+                "source": list(step.sources),
+            }
+            for step in best.critical_path
+        ],
+        "layers": critical_layers(design, best),
+        "utilisation": {
+            name: {"used": use.used, "available": use.available}
+            for name, use in sorted(best.utilisation.items())
+            if use.used
+        },
+        "harness": "ports shifted in and out serially by registers of a harness, counted in utilisation only",
+        "tool": best.version,
+    }
+    return report
+
+
+def critical_layers(design: Design, run: RouteResult) -> list[str]:
+    """Layers that the critical path passes, by the wire names that carry them."""
+    names = {}
+    for origin in design.circuit.kernel.origins:
+        if origin:
+            names["".join(c if c.isalnum() else "_" for c in origin)] = origin
+    found: list[str] = []
+    for step in run.critical_path:
+        for text in (step.cell, step.net or ""):
+            for plain, origin in names.items():
+                if f".{plain}_" in f".{text.split('.', 1)[-1]}" and origin not in found:
+                    found.append(origin)
+    return found
+
+
+def _synthesis(netlist: SynthesisResult) -> dict[str, Any]:
+    counts = {key: round(value) for key, value in netlist.resources.items()}
+    return {
+        **counts,
+        "cells": dict(sorted(netlist.cells.items())),
+        "tool": f"{netlist.tool} {netlist.version}",
+        "netlist": f"{FOLDER}/{netlist.json_path.name}",
+    }
+
+
+__all__ = ["FOLDER", "HARNESS", "implement", "verilog_of"]

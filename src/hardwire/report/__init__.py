@@ -1,0 +1,1 @@
+"""The report: one JSON schema (`schema`); terminal, HTML and plots are renderings of it."""

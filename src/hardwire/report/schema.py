@@ -1,0 +1,159 @@
+"""What `report.json` holds, and who writes which part.
+
+`compile` writes everything down to `estimate`; `synthesize` adds `synthesis` and `timing` and re-checks `contract`;
+`verify` adds `verification`. Nothing here depends on the time of day: equal compiles give equal bytes.
+
+| field | meaning |
+|---|---|
+| `name`, `source` | the model; `format` and `sha256` of its file, versions found in it |
+| `options` | what `compile` was asked for |
+| `target`, `clock_mhz` | part, and the clock that the circuit is made for |
+| `latency` | `cycles` from a vector's entry to its answer, `ns` at that clock |
+| `initiation_interval` | cycles between vectors |
+| `contract` | what was asked, whether it is met by prediction and (later) after place & route |
+| `network` | a row a layer: name, kind, shape, parameters, non-zeros, type |
+| `calibration` | types that calibration chose and the fidelity kept |
+| `program` | ops by kind, adders, tables, widest value, register bits |
+| `estimate` | `lut`, `ff`, `dsp`, `bram` by the target's cost model |
+| `layers` | a row a layer: where LUTs, flip-flops and nanoseconds go |
+| `synthesis` | `lut`, `ff`, `carry`, `dsp`, `bram`, cells, tool |
+| `timing` | `fmax_mhz`, `latency_ns` at that Fmax, `critical_path` |
+| `verification` | `emulator_rtl`, `netlist`, `interpreter`, `formal`: vectors, mismatches, what was proven |
+| `files`, `versions` | what the build holds; versions of what made it |
+"""
+
+from __future__ import annotations
+
+import platform
+from collections.abc import Mapping
+from importlib.metadata import PackageNotFoundError, version
+from typing import Any
+
+import numpy as np
+
+from hardwire import __version__
+from hardwire.calibrate import Calibration
+from hardwire.ir.ops import OpCode
+from hardwire.ir.program import Program
+from hardwire.network.graph import Network
+from hardwire.quantiser import Quantiser
+from hardwire.schedule import Circuit, layer_profile
+from hardwire.targets import Target
+
+
+def compile_report(
+    network: Network,
+    program: Program,
+    circuit: Circuit,
+    target: Target,
+    calibration: Calibration | None,
+    options: Mapping[str, Any],
+    files: list[str],
+) -> dict[str, Any]:
+    """Return the report of a finished compile."""
+    report: dict[str, Any] = {
+        "name": network.name,
+        "source": {"format": None, "sha256": None, **network.source},
+        "options": dict(options),
+        "target": target.name,
+        "clock_mhz": circuit.clock_mhz,
+        "latency": {"cycles": circuit.latency, "ns": circuit.latency_ns},
+        "initiation_interval": circuit.initiation_interval,
+        "contract": _contract(circuit, options),
+        "inputs": [_port(bus) for bus in circuit.inputs],
+        "outputs": [_port(bus) for bus in circuit.outputs],
+        "network": network_rows(network),
+        "program": _program(program, circuit),
+        "estimate": circuit.estimate(),
+        "layers": layer_profile(circuit),
+        "verification": {},
+        "files": files,
+        "versions": versions(),
+    }
+    if calibration is not None:
+        report["calibration"] = calibration.as_dict()
+    return report
+
+
+def contract_after_route(report: dict[str, Any]) -> None:
+    """Hold the contract against the Fmax that place & route reached; changes `report` in place."""
+    timing = report.get("timing")
+    if not timing or timing.get("fmax_mhz") is None:
+        return
+    contract = report["contract"]
+    achieved = report["latency"]["cycles"] * 1000.0 / timing["fmax_mhz"]
+    timing["latency_ns"] = achieved
+    checks = []
+    if contract.get("latency_ns") is not None:
+        checks.append(achieved <= contract["latency_ns"])
+    if contract.get("clock_mhz") is not None:
+        checks.append(timing["fmax_mhz"] >= contract["clock_mhz"])
+    contract["routed"] = {"fmax_mhz": timing["fmax_mhz"], "latency_ns": achieved, "met": all(checks)}
+
+
+def network_rows(network: Network) -> list[dict[str, Any]]:
+    """A row a node: name, kind, output shape, parameters, non-zero ones, and the quantiser's type if it is one."""
+    rows = []
+    for node in network.nodes:
+        quantiser = node.attrs.get("quantiser") or node.attrs.get("output")
+        rows.append(
+            {
+                "name": node.name,
+                "kind": node.kind,
+                "shape": list(network.shapes[node.outputs[0]]),
+                "parameters": int(sum(np.size(p) for p in node.params.values())),
+                "nonzero": int(sum(np.count_nonzero(p) for p in node.params.values())),
+                "type": quantiser.describe() if isinstance(quantiser, Quantiser) else None,
+                "bits": float(np.mean(quantiser.bits)) if isinstance(quantiser, Quantiser) else None,
+            }
+        )
+    return rows
+
+
+def versions() -> dict[str, str]:
+    """Versions of what a compile depends on."""
+    found = {"hardwire": __version__, "python": platform.python_version()}
+    for package in ("numpy", "numba", "llvmlite"):
+        try:
+            found[package] = version(package)
+        except PackageNotFoundError:
+            continue
+    return found
+
+
+def _contract(circuit: Circuit, options: Mapping[str, Any]) -> dict[str, Any]:
+    asked = {key: options[key] for key in ("clock_mhz", "latency_ns", "latency_cycles")}
+    met = (
+        (asked["latency_ns"] is None or circuit.latency_ns <= asked["latency_ns"])
+        and (asked["latency_cycles"] is None or circuit.latency <= asked["latency_cycles"])
+        and (asked["clock_mhz"] is None or circuit.fmax_mhz >= asked["clock_mhz"])
+    )
+    return {**asked, "predicted": {"fmax_mhz": circuit.fmax_mhz, "latency_ns": circuit.latency_ns, "met": met}}
+
+
+def _port(bus: Any) -> dict[str, Any]:
+    quantiser = bus.port.quantiser
+    return {
+        "bus": bus.name,
+        "name": bus.port.name,
+        "shape": list(bus.port.shape),
+        "bits": bus.width,
+        "type": quantiser.describe() if quantiser is not None else None,
+    }
+
+
+def _program(program: Program, circuit: Circuit) -> dict[str, Any]:
+    kernel = circuit.kernel
+    neurons = sum(step.positions * program.kernels[step.kernel].count(OpCode.LINEAR) for step in program.steps)
+    return {
+        "ops": len(kernel) - kernel.n_inputs - kernel.count(OpCode.CONST),
+        "adders": kernel.count(OpCode.ADD, OpCode.SUB),
+        "tables": kernel.count(OpCode.TABLE),
+        "multipliers": kernel.count(OpCode.MUL),
+        "neurons": neurons,
+        "kernels": len(program.kernels),
+        "steps": len(program.steps),
+        "widest": int(kernel.widths.max(initial=0)),
+        "register_bits": int(circuit.register_bits.sum()),
+        "by_kind": {code.name.lower(): kernel.count(code) for code in OpCode if kernel.count(code)},
+    }

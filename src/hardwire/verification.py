@@ -1,0 +1,176 @@
+"""The ladder: interpreter = emulator = RTL simulation = synthesised netlist, bit for bit; then the formal proof."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from hardwire.errors import MissingToolError, VerificationError
+from hardwire.fixed import Ints
+from hardwire.implement import verilog_of
+from hardwire.ir import interpreter
+from hardwire.ir.program import Program
+from hardwire.proof.formal import prove
+from hardwire.schedule import Bus
+from hardwire.tools import icarus, verilator
+from hardwire.tools.bits import Words, pack, unpack
+from hardwire.tools.netlist import NetlistSimulator
+
+if TYPE_CHECKING:
+    from hardwire.design import Design
+
+Progress = Callable[[str], None]
+
+_INTERPRETED = 2000
+_ICARUS_LIMIT = 2000
+"""Vectors that Icarus gets: it is about three thousand times slower than Verilator."""
+
+
+def verify(
+    design: Design,
+    codes: Sequence[Ints] | None,
+    folder: Path,
+    *,
+    formal: bool,
+    vectors: int,
+    simulator: str,
+    progress: Progress | None = None,
+) -> dict[str, Any]:
+    """Run every rung that can be run; returns the `verification` part of the report.
+
+    `codes`: integer inputs (N, elements) per port, tried beside the edges of every range; None for `vectors` random
+    ones. A rung whose tool is missing is reported with the reason, not skipped in silence.
+    """
+    say = progress or (lambda _text: None)
+    flat = design.flat
+    given = random_codes(flat, vectors) if codes is None else list(codes)
+    inputs = [np.concatenate([edge, more]) for edge, more in zip(edge_codes(flat), given, strict=True)]
+    say(f"emulating {len(inputs[0]):,} vectors")
+    expected = design.emulator.run(inputs)
+    found: dict[str, Any] = {}
+    part = [x[:_INTERPRETED] for x in inputs]
+    say("interpreting the model's Program")
+    found["interpreter"] = _compare(interpreter.run(design.program, part), [y[:_INTERPRETED] for y in expected])
+    found["emulator_rtl"] = _rtl(design, inputs, expected, folder, simulator, say)
+    netlist = design.report_data.get("synthesis", {}).get("netlist")
+    if netlist is not None and (folder / netlist).is_file():
+        say(f"simulating the netlist on {len(inputs[0]):,} vectors")
+        simulation = NetlistSimulator(folder / netlist, design.module).run(
+            packed(design.circuit.inputs, inputs), latency=design.circuit.latency, gaps=0.0, progress=say
+        )
+        found["netlist"] = _compare(unpacked(design.circuit.outputs, simulation.outputs), expected)
+    if formal:
+        say("proving")
+        found["formal"] = prove(design.program, design.circuit.kernel, design.circuit.stage).as_dict()
+    return found
+
+
+def check(found: Mapping[str, Any]) -> None:
+    """Raise `VerificationError` if any rung of a `verification` part disagrees or the proof failed."""
+    for rung in ("interpreter", "emulator_rtl", "netlist"):
+        mismatches = found.get(rung, {}).get("mismatches")
+        if mismatches:
+            raise VerificationError(
+                f"{rung}: {mismatches} of {found[rung]['vectors']} vectors differ", hint="please report this model"
+            )
+    formal = found.get("formal")
+    if formal is not None and not formal["proven"]:
+        raise VerificationError(f"formal: {formal['failures'][0]}", hint="please report this model")
+
+
+def _rtl(
+    design: Design, inputs: list[Ints], expected: list[Ints], folder: Path, simulator: str, say: Progress
+) -> dict[str, Any]:
+    sources = verilog_of(design, folder)
+    widths = {bus.name: bus.width for bus in (*design.circuit.inputs, *design.circuit.outputs)}
+    tool = _simulator(simulator)
+    if tool is None:
+        return {"vectors": 0, "mismatches": None, "why": _no_simulator(simulator)}
+    count = len(inputs[0]) if tool is verilator else min(_ICARUS_LIMIT, len(inputs[0]))
+    chosen = [x[:count] for x in inputs]
+    say(f"simulating the Verilog on {count:,} vectors")
+    simulation = tool.simulate(
+        sources,
+        design.module,
+        packed(design.circuit.inputs, chosen),
+        widths,
+        design.circuit.latency,
+        workdir=folder / "simulation",
+        progress=say,
+    )
+    got = unpacked(design.circuit.outputs, simulation.outputs)
+    return {**_compare(got, [y[:count] for y in expected]), "tool": simulation.tool, "cycles": simulation.cycles}
+
+
+def _simulator(name: str) -> Any:
+    order = {"verilator": [verilator], "icarus": [icarus], "auto": [verilator, icarus]}[name]
+    for tool in order:
+        try:
+            tool.TOOL.find()
+        except MissingToolError:
+            continue
+        return tool
+    return None
+
+
+def _no_simulator(name: str) -> str:
+    tool = icarus if name == "icarus" else verilator
+    try:
+        tool.TOOL.find()
+    except MissingToolError as error:
+        return str(error)
+    return "found only now"
+
+
+def _compare(got: Sequence[Ints], expected: Sequence[Ints]) -> dict[str, Any]:
+    wrong = np.zeros(len(expected[0]), bool)
+    for a, b in zip(got, expected, strict=True):
+        wrong |= np.any(a != b, axis=1)
+    result: dict[str, Any] = {"vectors": len(wrong), "mismatches": int(wrong.sum())}
+    if wrong.any():
+        result["first"] = int(np.argmax(wrong))
+    return result
+
+
+def packed(buses: Sequence[Bus], codes: Sequence[Ints]) -> dict[str, Words]:
+    """Codes (N, elements) per port as packed words per bus; elements of no bits are left out."""
+    words = {}
+    for bus, values in zip(buses, codes, strict=True):
+        kept = bus.widths > 0
+        if kept.any():
+            words[bus.name] = pack(values[:, kept], bus.widths[kept].tolist())
+        else:
+            words[bus.name] = np.zeros((len(values), 1), np.uint64)
+    return words
+
+
+def unpacked(buses: Sequence[Bus], words: Mapping[str, Words]) -> list[Ints]:
+    """Packed words per output bus as codes (N, elements) per port."""
+    return [unpack(words[bus.name], bus.widths.tolist(), bus.signed.tolist()) for bus in buses]
+
+
+def random_codes(program: Program, count: int, seed: int = 1) -> list[Ints]:
+    """`count` uniformly random codes within every input's range, int64 (count, elements) per port."""
+    rng = np.random.default_rng(seed)
+    found = []
+    for port in program.inputs:
+        lo, hi = program.port_range(port)
+        found.append(rng.integers(lo, hi, size=(count, len(lo)), endpoint=True))
+    return found
+
+
+def edge_codes(program: Program, count: int = 256, seed: int = 2) -> list[Ints]:
+    """Corners of the input box: all lowest, all highest, and random mixtures of both with zero."""
+    rng = np.random.default_rng(seed)
+    found = []
+    for port in program.inputs:
+        lo, hi = program.port_range(port)
+        zero = np.clip(0, lo, hi)
+        choice = rng.integers(0, 3, size=(count, len(lo)))
+        codes = np.choose(choice, [lo[None, :], zero[None, :], hi[None, :]]).astype(np.int64)
+        codes[0], codes[1], codes[2] = lo, hi, zero
+        found.append(codes)
+    return found
