@@ -51,6 +51,19 @@ def _tick(k: int) -> None:
         _done.value += k
 
 
+@contextmanager
+def _interrupt_held() -> Iterator[None]:
+    """Keep an interrupt waiting; processes started meanwhile never get one, even before `_start` has run in them."""
+    if not hasattr(signal, "pthread_sigmask"):
+        yield
+        return
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
 def _run(work: Callable[..., T], arguments: tuple[Any, ...]) -> T:
     return work(*arguments, _tick)
 
@@ -101,7 +114,8 @@ def run_chunks(
     counter = multiprocessing.get_context("spawn").Value("q", 0)
     try:
         with _workers(min(processes, len(chunks)), counter) as pool:
-            futures = [pool.submit(_run, work, chunk) for chunk in chunks]
+            with _interrupt_held():
+                futures = [pool.submit(_run, work, chunk) for chunk in chunks]
             waiting = set(futures)
             while waiting:
                 finished, waiting = wait(waiting, timeout=0.2)
