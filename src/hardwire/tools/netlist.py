@@ -18,12 +18,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from hardwire.errors import DataError, UnsupportedError, VerificationError
+from hardwire.errors import DataError, UnsupportedError
 from hardwire.tools._netlist_cells import ONE, ZERO, Cell, Gates, Operation, translate
 from hardwire.tools._netlist_kernel import CARRY, FF, FFE, LUT2, LUT3, LUT4, MULT, MUX, NOT, run_block
-from hardwire.tools.bits import Words, from_planes, to_planes
+from hardwire.tools.bits import Words, from_planes, to_planes, words_per
 from hardwire.tools.process import Progress
-from hardwire.tools.streams import SimulationResult, cycle_words, schedule, split_ports
+from hardwire.tools.streams import CONTROL_PORTS, SimulationResult, cycle_words, schedule, split_ports
 
 BLOCK_WORDS = 64
 """Words of 64 cycles in a block: 512 bytes a net, so that the live nets of a large design fit a level-2 cache."""
@@ -55,7 +55,6 @@ class NetlistSimulator:
         self.widths = {name: len(port["bits"]) for name, port in module["ports"].items()}
         self.cells = len(module["cells"])
         self._program = _compile(module, clock)
-        self._input_names = {name for name, port in module["ports"].items() if port["direction"] == "input"}
 
     @property
     def operations(self) -> int:
@@ -77,52 +76,87 @@ class NetlistSimulator:
         `inputs`: bus → (N, ceil(W / 64)) words; the result's outputs likewise. Raises `VerificationError` unless
         `out_valid` comes exactly `latency` cycles after `in_valid` and never otherwise.
         """
-        for name in inputs:
-            if name not in self._input_names:
-                raise DataError(f"netlist {self.top} has no input {name!r}")
+        wanted = set(self._program.inputs) - set(CONTROL_PORTS)
+        for name in sorted(wanted ^ set(inputs)):
+            raise DataError(
+                f"netlist {self.top} has an input {name!r} that is given no vectors"
+                if name in wanted
+                else f"netlist {self.top} has no input {name!r}"
+            )
+        if "out_valid" not in self._program.outputs:
+            raise DataError(f"netlist {self.top} has no output 'out_valid'; `trace` needs none")
         begin = time.monotonic()
         _, output_widths, count = split_ports(inputs, self.widths)
         plan = schedule(count, latency, gaps=gaps, reset_after=reset_after, seed=seed)
-        program = self._program
-        state = program.state.copy()
-        planes = np.zeros((program.rows, BLOCK_WORDS), np.uint64)
-        planes[ONE] = np.uint64(0xFFFFFFFFFFFFFFFF)
-        answers = {name: np.empty((count, (w + 63) // 64), np.uint64) for name, w in output_widths.items()}
+        answers = {name: np.empty((count, words_per(width)), np.uint64) for name, width in output_widths.items()}
         seen = np.zeros(plan.cycles, np.bool_)
-        done, block = 0, BLOCK_WORDS * 64
-        for start in range(0, plan.cycles, block):
-            part = slice(start, min(start + block, plan.cycles))
-            cycles = part.stop - part.start
+        machine = _Machine(self._program)
+        done = 0
+        for start in range(0, plan.cycles, machine.cycles):
+            part = slice(start, min(start + machine.cycles, plan.cycles))
             window = plan.window(part)
-            controls = {"rst": window.rst, "in_valid": window.in_valid}
-            for name, rows in program.inputs.items():
-                if name in controls:
-                    words = controls[name].astype(np.uint64).reshape(-1, 1)
-                elif name in inputs:
-                    words = cycle_words(inputs[name], self.widths[name], window, seed + start)
-                else:
-                    raise DataError(f"netlist {self.top} has an input {name!r} that is given no vectors")
-                filled = to_planes(words, rows.size)
-                planes[rows, : filled.shape[1]] = filled
-            run_block(program.ops, program.wide, planes, state)
-            valid = _unpack_bit(planes[program.outputs["out_valid"][0]], cycles)
-            seen[part] = valid
+            words = {name: cycle_words(inputs[name], self.widths[name], window, seed + start) for name in inputs}
+            words["rst"] = window.rst.astype(np.uint64).reshape(-1, 1)
+            words["in_valid"] = window.in_valid.astype(np.uint64).reshape(-1, 1)
+            self._step(machine, words)
+            valid = machine.read("out_valid", window.cycles)
+            seen[part] = valid[:, 0] != 0
             chosen = np.flatnonzero(window.out_valid)
             for name in output_widths:
-                words = from_planes(planes[program.outputs[name]], cycles)
-                answers[name][done : done + chosen.size] = words[chosen]
+                answers[name][done : done + chosen.size] = machine.read(name, window.cycles)[chosen]
             done += chosen.size
             if progress is not None:
                 progress(f"netlist: {part.stop} of {plan.cycles} cycles")
         plan.check(seen)
-        if done != count:
-            raise VerificationError(f"netlist {self.top} answered {done} of {count} vectors")
         return SimulationResult(answers, plan.cycles, 0.0, time.monotonic() - begin, "netlist simulator")
 
+    def trace(self, inputs: Mapping[str, Words]) -> dict[str, Words]:
+        """What every output port carries at each cycle, given what every input port but the clock carries.
 
-def _unpack_bit(row: Words, cycles: int) -> NDArray[np.bool_]:
-    # Little-endian bytes put cycle t at bit t of the row, whatever the machine's own order is.
-    return np.unpackbits(row.astype("<u8").view(np.uint8), bitorder="little")[:cycles].astype(np.bool_)
+        Words (T, ceil(W / 64)) in and out, one row a cycle, sampled at the clock edge that ends it. Registers begin
+        with the values that the netlist gives them.
+        """
+        counts = {words.shape[0] for words in inputs.values()}
+        if len(counts) != 1:
+            raise DataError(f"the inputs have different numbers of cycles: {sorted(counts)}")
+        machine = _Machine(self._program)
+        parts: dict[str, list[Words]] = {name: [] for name in self._program.outputs}
+        for start in range(0, counts.pop(), machine.cycles):
+            window = {name: words[start : start + machine.cycles] for name, words in inputs.items()}
+            self._step(machine, window)
+            for name in parts:
+                parts[name].append(machine.read(name, next(iter(window.values())).shape[0]))
+        return {name: np.concatenate(blocks) for name, blocks in parts.items()}
+
+    def _step(self, machine: _Machine, words: Mapping[str, Words]) -> None:
+        for name in self._program.inputs:
+            if name in words:
+                machine.write(name, words[name])
+            elif name not in ("rst", "in_valid"):
+                raise DataError(f"netlist {self.top} has an input {name!r} that is given no vectors")
+        machine.run()
+
+
+class _Machine:
+    """A netlist in the middle of a simulation: its rows for one block of cycles, and its registers."""
+
+    def __init__(self, program: _Program) -> None:
+        self.program = program
+        self.cycles = BLOCK_WORDS * 64
+        self.state = program.state.copy()
+        self.planes = np.zeros((program.rows, BLOCK_WORDS), np.uint64)
+        self.planes[ONE] = np.uint64(0xFFFFFFFFFFFFFFFF)
+
+    def write(self, port: str, words: Words) -> None:
+        rows = self.program.inputs[port]
+        filled = to_planes(words, rows.size)
+        self.planes[rows, : filled.shape[1]] = filled
+
+    def run(self) -> None:
+        run_block(self.program.ops, self.program.wide, self.planes, self.state)
+
+    def read(self, port: str, cycles: int) -> Words:
+        return from_planes(self.planes[self.program.outputs[port]], cycles)
 
 
 def _load(json_path: Path, top: str) -> dict[str, Any]:
@@ -136,9 +170,6 @@ def _load(json_path: Path, top: str) -> dict[str, Any]:
     if top not in modules:
         raise DataError(f"netlist {json_path} has no module {top!r}")
     module: dict[str, Any] = modules[top]
-    for port in ("out_valid",):
-        if port not in module["ports"]:
-            raise DataError(f"module {top!r} of {json_path} has no port {port!r}")
     return module
 
 
@@ -147,19 +178,9 @@ def _bit(bit: int | str) -> int:
 
 
 def _compile(module: Mapping[str, Any], clock: str) -> _Program:
-    highest = max(
-        (
-            bit
-            for group in (
-                module["ports"].values(),
-                ({"bits": b} for c in module["cells"].values() for b in c["connections"].values()),
-            )
-            for item in group
-            for bit in item["bits"]
-            if isinstance(bit, int)
-        ),
-        default=1,
-    )
+    buses = [port["bits"] for port in module["ports"].values()]
+    buses += [bits for cell in module["cells"].values() for bits in cell["connections"].values()]
+    highest = max((bit for bits in buses for bit in bits if isinstance(bit, int)), default=1)
     gates = Gates(highest + 1)
     for name, cell in module["cells"].items():
         if not cell["type"].startswith("$scopeinfo"):

@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from hardwire.errors import DataError, ToolError
+from hardwire.tools.files import bring
 from hardwire.tools.find import PythonPackage, Tool, entry_point
 from hardwire.tools.process import Progress, run
 
@@ -132,12 +133,12 @@ def synthesise(
     Raises `DataError` on an unknown family or a missing file, `MissingToolError` and `ToolError`.
     """
     recipe = recipe_of(family)
-    sources = [_existing(path) for path in verilog]
+    sources = bring(verilog, workdir, "Verilog file")
     command = [recipe.synth_command, *options]
     command += [] if dsp else [recipe.without_dsp]
     command += [] if bram else [recipe.without_bram]
     lines = [
-        *(f"read_verilog {_quoted(path)}" for path in sources),
+        *(f"read_verilog {_quoted(name)}" for name in sources),
         f"hierarchy -check -top {top}",
         "proc",
         "flatten",
@@ -145,7 +146,6 @@ def synthesise(
         "wreduce",
         "opt_clean",
     ]
-    workdir.mkdir(parents=True, exist_ok=True)
     if keep_adders:
         (workdir / "keep_adders.v").write_text(
             "".join(_KEEP_MODULE.format(kind=kind, minus=minus) for kind, minus in (("add", 0), ("sub", 1)))
@@ -231,11 +231,5 @@ def _pass_names(progress: Progress) -> Progress:
     return forward
 
 
-def _existing(path: Path) -> Path:
-    if not path.is_file():
-        raise DataError(f"there is no Verilog file {path}")
-    return path.resolve()
-
-
-def _quoted(path: Path) -> str:
-    return f'"{path}"' if re.search(r"\s", str(path)) else str(path)
+def _quoted(name: str) -> str:
+    return f'"{name}"' if re.search(r"\s", name) else name
