@@ -9,9 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hardwire.errors import InternalError, ModelError, RangeError
-from hardwire.fixed import MAX_BITS, FixedType, Ints, Overflow, Rounding
+from hardwire.fixed import MAX_BITS, FixedType, Overflow, Rounding
 from hardwire.layers._lowering import Wire
-from hardwire.layers._requantise import exact_round
 from hardwire.layers._scales import common_scale, integer_ratio
 from hardwire.network.graph import NetworkBuilder, Node, Shape
 from hardwire.quantiser import Quantiser
@@ -78,20 +77,6 @@ def multiple(node: Node, value: Fraction, unit: Fraction, what: str) -> int:
             hint="calibrate the model (calibrate=x), or round the parameter to fewer fractional bits",
         )
     return ratio
-
-
-def exact_codes(value: Fraction, quantiser: Quantiser, shape: Shape) -> Ints:
-    """Return the centred code of one real value under every element's saturating quantiser, int64 in `shape`."""
-    q = quantiser.reshaped(shape)
-    scales = np.broadcast_to(quantiser.scales(), shape)
-    lo, hi = q.lo - q.zero, q.hi - q.zero
-    least = np.where(lo < 0, -hi, lo) if q.overflow is Overflow.SAT_SYM else lo
-    out = np.empty(shape, np.int64)
-    for at in np.ndindex(shape):
-        before = int(q.zero[at]) if q.zero_first else 0
-        code = exact_round(value / scales[at] + before, q.rounding) - before
-        out[at] = min(max(code, int(least[at])), int(hi[at]))
-    return out
 
 
 def one_scale(wire: Wire, axes: tuple[int, ...]) -> NDArray[Any]:

@@ -7,7 +7,7 @@ scale per element. Rules take wires, build one kernel each, and apply it at ever
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from typing import Any
 
@@ -123,16 +123,27 @@ class Lowering:
     def _copied(self, array: str, index: Ids) -> tuple[str, Ids]:
         source = self.arrays[array]
         flat = index.ravel()
-        builder = KernelBuilder(f"{array}.order", source.lo[flat], source.hi[flat], origin=array)
-        kernel = builder.build(range(len(flat)))
-        self.kernels[kernel.name] = kernel
         scale = np.broadcast_to(source.scale, (source.size,))[flat]
-        name = self.new_array(kernel.name, source.lo[flat], source.hi[flat], scale)
+        # Named as its array, which may be copied more than once.
+        name = self.new_array(f"{array}.order", source.lo[flat], source.hi[flat], scale)
+        kernel = KernelBuilder(name, source.lo[flat], source.hi[flat], origin=array).build(range(len(flat)))
+        self.kernels[name] = kernel
         order = np.arange(len(flat), dtype=np.int32)
         zero = np.zeros(1, np.int32)
         read = Access(array, zero, flat.astype(np.int32))
         self.steps.append(Step(kernel.name, kernel.name, (read,), Access(name, zero, order)))
         return name, order.reshape(index.shape)
+
+    def settled(self, wire: Wire) -> Wire:
+        """Return the wire itself, or a copy where its scale is not that of its array: a port has the array's."""
+        stored = np.broadcast_to(self.arrays[wire.array].scale, (self.arrays[wire.array].size,))[wire.index]
+        if np.all(stored == wire.scales()):
+            return wire
+        array, index = self._copied(wire.array, wire.index.reshape(1, -1))
+        scale = np.empty(index.size, object)
+        scale[:] = wire.scales().ravel()
+        self.arrays[array] = replace(self.arrays[array], scale=scale)
+        return Wire(array, index.reshape(wire.shape), scale.reshape(wire.shape))
 
     def windows(self, wire: Wire, inner: int) -> Ids:
         """Element indices (positions, k): the last `inner` axes are a window, the axes before it positions."""
@@ -243,6 +254,8 @@ def lower(network: Network, input_quantisers: Mapping[str, Quantiser]) -> Progra
                 f"layer {node.name!r}: lowering gave the shape {wire.shape}, expected {network.shapes[node.outputs[0]]}"
             )
         wires[node.outputs[0]] = wire
+    for name in network.outputs:
+        wires[name] = low.settled(wires[name])
     outputs = tuple(
         Port(name, wires[name].array, wires[name].index.ravel().astype(np.int32), wires[name].shape)
         for name in network.outputs

@@ -18,6 +18,7 @@ from hardwire.fixed import FixedType, Floats, Ints, Overflow, Rounding
 from hardwire.ir.builder import KernelBuilder
 from hardwire.layers import _keras as keras
 from hardwire.layers import _onnx as onnx
+from hardwire.layers import _torch as torch
 from hardwire.layers._base import Example, Layer, imports
 from hardwire.layers._elements import element, quantised_input
 from hardwire.layers._lowering import Lowering, Wire
@@ -271,69 +272,6 @@ def evaluate(node: Node, x: Floats) -> Floats:
     return np.asarray(y, np.float64)
 
 
-# --- Keras
-
-
-_KERAS_FUNCTIONS = {
-    "sigmoid": "sigmoid",
-    "log_sigmoid": "log_sigmoid",
-    "tanh": "tanh",
-    "tanh_shrink": "tanh_shrink",
-    "soft_shrink": "soft_shrink",
-    "hard_shrink": "hard_shrink",
-    "elu": "elu",
-    "selu": "selu",
-    "celu": "celu",
-    "gelu": "gelu",
-    "silu": "silu",
-    "swish": "silu",
-    "hard_silu": "hard_swish",
-    "hard_swish": "hard_swish",
-    "mish": "mish",
-    "softplus": "softplus",
-    "softsign": "softsign",
-    "exponential": "exp",
-    "squareplus": "squareplus",
-    "sparse_plus": "sparse_plus",
-    "sparse_sigmoid": "sparse_sigmoid",
-}
-
-
-@imports("keras", *(f"activations.{name}" for name in _KERAS_FUNCTIONS))
-def _keras_function(record: Record, net: NetworkBuilder) -> str:
-    """Functions of `keras.activations`, with the defaults that a file cannot change."""
-    function = _KERAS_FUNCTIONS[record.kind.rpartition(".")[2]]
-    return net.add("activation", record.name, [keras.single(record)], {"function": function, "arguments": {}})
-
-
-@imports("keras", "activations.hard_sigmoid")
-def _keras_hard_sigmoid(record: Record, net: NetworkBuilder) -> str:
-    """`relu6(x + 3) / 6` in Keras 3, `clip(0.2 x + 0.5, 0, 1)` before."""
-    slope = 1.0 / 6.0 if record.versions.get("keras_major") == 3 else 0.2
-    attrs = {"function": "hard_sigmoid", "arguments": {"slope": slope, "offset": 0.5}}
-    return net.add("activation", record.name, [keras.single(record)], attrs)
-
-
-@imports("keras", "Activation")
-def _keras_activation(record: Record, net: NetworkBuilder) -> str:
-    """`Activation`: a function by name."""
-    return keras.activated(record, net, keras.single(record), record.take("activation"), record.name)
-
-
-@imports("keras", "ELU")
-def _keras_elu(record: Record, net: NetworkBuilder) -> str:
-    """`ELU` with `alpha`."""
-    attrs = {"function": "elu", "arguments": {"alpha": keras.number(record, "alpha", 1.0)}}
-    return net.add("activation", record.name, [keras.single(record)], attrs)
-
-
-@imports("keras", "ops.Abs", "ops.Absolute", "ops.Exp", "ops.Log", "ops.Sqrt", "ops.Square", "ops.Sigmoid", "ops.Tanh")
-def _keras_function_op(record: Record, net: NetworkBuilder) -> str:
-    """Functions of `keras.ops` called on a tensor."""
-    function = {"absolute": "abs"}.get(name := record.kind.rpartition(".")[2].lower(), name)
-    return net.add("activation", record.name, [keras.single(record)], {"function": function, "arguments": {}})
-
-
 # --- ONNX
 
 
@@ -428,3 +366,167 @@ def _onnx_pow(record: Record, net: NetworkBuilder) -> str:
 def _onnx_function(record: Record, net: NetworkBuilder, function: str, arguments: dict[str, float]) -> str:
     attrs = {"function": function, "arguments": arguments, "output": None}
     return net.add("activation", record.name, [onnx.data(record)], attrs)
+
+
+# --- PyTorch
+
+
+_TORCH_FUNCTIONS = {
+    "sigmoid": "sigmoid",
+    "tanh": "tanh",
+    "selu": "selu",
+    "silu": "silu",
+    "mish": "mish",
+    "log_sigmoid": "log_sigmoid",
+    "hardswish": "hard_swish",
+    "exp": "exp",
+    "expm1": "expm1",
+    "log": "log",
+    "log1p": "log1p",
+    "sqrt": "sqrt",
+    "rsqrt": "rsqrt",
+    "reciprocal": "reciprocal",
+    "sin": "sin",
+    "cos": "cos",
+    "tan": "tan",
+    "asin": "asin",
+    "acos": "acos",
+    "atan": "atan",
+    "sinh": "sinh",
+    "cosh": "cosh",
+    "asinh": "asinh",
+    "acosh": "acosh",
+    "atanh": "atanh",
+    "erf": "erf",
+    "abs": "abs",
+    "sign": "sign",
+    "floor": "floor",
+    "ceil": "ceil",
+    "round": "round",
+    "trunc": "trunc",
+}
+
+
+@imports("torch", *(f"aten.{name}{suffix}.default" for name in _TORCH_FUNCTIONS for suffix in ("", "_")))
+def _torch_function(record: Record, net: NetworkBuilder) -> str:
+    """Functions of one number without arguments."""
+    function = _TORCH_FUNCTIONS[record.kind.split(".")[1].rstrip("_")]
+    return net.add("activation", record.name, [torch.single(record)], {"function": function, "arguments": {}})
+
+
+def _torch_with(record: Record, net: NetworkBuilder, function: str, **arguments: float) -> str:
+    attrs = {"function": function, "arguments": arguments}
+    return net.add("activation", record.name, [torch.single(record)], attrs)
+
+
+@imports("torch", "aten.elu.default", "aten.elu_.default")
+def _torch_elu(record: Record, net: NetworkBuilder) -> str:
+    """`elu(alpha)` with neither scale nor input scale."""
+    alpha = torch.number(record, "alpha", 1.0)
+    record.expect("scale", 1, 1.0)
+    record.expect("input_scale", 1, 1.0)
+    return _torch_with(record, net, "elu", alpha=alpha)
+
+
+@imports("torch", "aten.celu.default", "aten.celu_.default")
+def _torch_celu(record: Record, net: NetworkBuilder) -> str:
+    """`celu(alpha)`."""
+    return _torch_with(record, net, "celu", alpha=torch.number(record, "alpha", 1.0))
+
+
+@imports("torch", "aten.gelu.default", "aten.gelu_.default")
+def _torch_gelu(record: Record, net: NetworkBuilder) -> str:
+    """`gelu(approximate)`: exact, or by tanh."""
+    return _torch_with(record, net, "gelu" if record.expect("approximate", "none", "tanh") == "none" else "gelu_tanh")
+
+
+@imports("torch", "aten.softplus.default")
+def _torch_softplus(record: Record, net: NetworkBuilder) -> str:
+    """`softplus(beta, threshold)`; beyond the threshold PyTorch returns x, which differs by less than exp(-20)."""
+    beta, threshold = torch.number(record, "beta", 1.0), torch.number(record, "threshold", 20.0)
+    if threshold < 15:
+        raise record.unsupported("threshold", threshold, "below 15 the function has a visible step there")
+    return _torch_with(record, net, "softplus", beta=beta)
+
+
+@imports("torch", "aten.hardsigmoid.default", "aten.hardsigmoid_.default")
+def _torch_hard_sigmoid(record: Record, net: NetworkBuilder) -> str:
+    """`relu6(x + 3) / 6`."""
+    return _torch_with(record, net, "hard_sigmoid", slope=1.0 / 6.0, offset=0.5)
+
+
+@imports("torch", "aten.softshrink.default", "aten.hardshrink.default")
+def _torch_shrink(record: Record, net: NetworkBuilder) -> str:
+    """`softshrink(lambd)` and `hardshrink(lambd)`."""
+    function = "soft_shrink" if record.kind == "aten.softshrink.default" else "hard_shrink"
+    return _torch_with(record, net, function, lambd=torch.number(record, "lambd", 0.5))
+
+
+@imports("torch", "aten.threshold.default", "aten.threshold_.default")
+def _torch_threshold(record: Record, net: NetworkBuilder) -> str:
+    """`x` above the threshold, else `value`."""
+    theta, value = torch.number(record, "threshold"), torch.number(record, "value")
+    return _torch_with(record, net, "threshold", theta=theta, value=value)
+
+
+# --- Keras
+
+
+_KERAS_FUNCTIONS = {
+    "sigmoid": "sigmoid",
+    "log_sigmoid": "log_sigmoid",
+    "tanh": "tanh",
+    "tanh_shrink": "tanh_shrink",
+    "soft_shrink": "soft_shrink",
+    "hard_shrink": "hard_shrink",
+    "elu": "elu",
+    "selu": "selu",
+    "celu": "celu",
+    "gelu": "gelu",
+    "silu": "silu",
+    "swish": "silu",
+    "hard_silu": "hard_swish",
+    "hard_swish": "hard_swish",
+    "mish": "mish",
+    "softplus": "softplus",
+    "softsign": "softsign",
+    "exponential": "exp",
+    "squareplus": "squareplus",
+    "sparse_plus": "sparse_plus",
+    "sparse_sigmoid": "sparse_sigmoid",
+}
+
+
+@imports("keras", *(f"activations.{name}" for name in _KERAS_FUNCTIONS))
+def _keras_function(record: Record, net: NetworkBuilder) -> str:
+    """Functions of `keras.activations`, with the defaults that a file cannot change."""
+    function = _KERAS_FUNCTIONS[record.kind.rpartition(".")[2]]
+    return net.add("activation", record.name, [keras.single(record)], {"function": function, "arguments": {}})
+
+
+@imports("keras", "activations.hard_sigmoid")
+def _keras_hard_sigmoid(record: Record, net: NetworkBuilder) -> str:
+    """`relu6(x + 3) / 6` in Keras 3, `clip(0.2 x + 0.5, 0, 1)` before."""
+    slope = 1.0 / 6.0 if record.versions.get("keras_major") == 3 else 0.2
+    attrs = {"function": "hard_sigmoid", "arguments": {"slope": slope, "offset": 0.5}}
+    return net.add("activation", record.name, [keras.single(record)], attrs)
+
+
+@imports("keras", "Activation")
+def _keras_activation(record: Record, net: NetworkBuilder) -> str:
+    """`Activation`: a function by name."""
+    return keras.activated(record, net, keras.single(record), record.take("activation"), record.name)
+
+
+@imports("keras", "ELU")
+def _keras_elu(record: Record, net: NetworkBuilder) -> str:
+    """`ELU` with `alpha`."""
+    attrs = {"function": "elu", "arguments": {"alpha": keras.number(record, "alpha", 1.0)}}
+    return net.add("activation", record.name, [keras.single(record)], attrs)
+
+
+@imports("keras", "ops.Abs", "ops.Absolute", "ops.Exp", "ops.Log", "ops.Sqrt", "ops.Square", "ops.Sigmoid", "ops.Tanh")
+def _keras_function_op(record: Record, net: NetworkBuilder) -> str:
+    """Functions of `keras.ops` called on a tensor."""
+    function = {"absolute": "abs"}.get(name := record.kind.rpartition(".")[2].lower(), name)
+    return net.add("activation", record.name, [keras.single(record)], {"function": function, "arguments": {}})

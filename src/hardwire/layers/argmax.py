@@ -13,6 +13,7 @@ import numpy as np
 from hardwire.fixed import Floats
 from hardwire.ir.builder import KernelBuilder
 from hardwire.layers import _onnx as onnx
+from hardwire.layers import _torch as torch
 from hardwire.layers._base import Example, Layer, imports
 from hardwire.layers._elements import checked_axis, one_scale, quantised_input
 from hardwire.layers._lowering import Lowering, Wire
@@ -116,3 +117,14 @@ def _onnx_top_k(record: Record, net: NetworkBuilder) -> str:
     record.expect("sorted", 1, 0)
     axis = onnx.axis_of(record, int(record.take("axis", -1)), len(net.shape(x)))
     return net.add("argmax", record.name, [x], {"axis": axis, "keepdims": True, "last": False})
+
+
+# --- PyTorch
+
+
+@imports("torch", "aten.argmax.default")
+def _torch_argmax(record: Record, net: NetworkBuilder) -> str:
+    """`argmax(dim, keepdim)`; without `dim` it would search through the batch."""
+    x = torch.single(record)
+    attrs = {"axis": torch.axis(record, "dim", None, len(net.shape(x))), "keepdims": record.take("keepdim", False)}
+    return net.add("argmax", record.name, [x], attrs)

@@ -17,6 +17,7 @@ from hardwire.fixed import Floats
 from hardwire.ir.builder import KernelBuilder
 from hardwire.layers import _keras as keras
 from hardwire.layers import _onnx as onnx
+from hardwire.layers import _torch as torch
 from hardwire.layers._base import Example, Layer, imports
 from hardwire.layers._elements import element, exact_values, joint_scale, multiple, quantised_input, units
 from hardwire.layers._lowering import Lowering, Wire, broadcast
@@ -53,6 +54,10 @@ class _Binary(Layer):
     def operate(self, a: Floats, b: Floats) -> Floats:
         """Return the result on equally shaped arrays."""
         raise NotImplementedError
+
+    def multiplies(self, node: Node) -> bool:
+        """Return whether this is the product."""
+        return self.kind == "mul"
 
     def examples(self) -> Iterator[Example]:
         """A constant of either kind, two tensors of different types, broadcasting both ways."""
@@ -192,6 +197,138 @@ def _sum(node: Node, low: Lowering, inputs: Sequence[Wire], shape: Shape, sign_a
     return low.elementwise(node, [a, b], rule, scale, [own, other])
 
 
+# --- ONNX
+
+
+@imports("onnx", "Add", "Sub", "Mul", "Sum")
+def _onnx_arithmetic(record: Record, net: NetworkBuilder) -> str:
+    """Two tensors, or a tensor and a constant, with the batch in front of both; `Sum` of any number."""
+    kind = {"Sum": "add"}.get(record.kind, record.kind.lower())
+    if len(record.inputs) == 2 and tuple(record.versions["variables"]) == (0, 1) and record.kind != "Sum":
+        return net.add(kind, record.name, _onnx_pair(record, net))
+    if record.kind == "Sum":
+        return _onnx_sum(record, net)
+    (x,) = record.inputs
+    position = 0 if onnx.has(record, 0) else 1
+    attrs = {"reverse": True} if kind == "sub" and position == 0 else None
+    return net.add(kind, record.name, [x], attrs, _onnx_constant(record, net, x, position))
+
+
+@imports("onnx", "Div")
+def _onnx_div(record: Record, net: NetworkBuilder) -> str:
+    """By a constant exactly; by a tensor as a product with its reciprocal."""
+    variables = tuple(record.versions["variables"])
+    if variables == (0,):
+        x = record.inputs[0]
+        divisor = onnx.without_batch(record, onnx.constant(record, 1), net.shape(x), "a divisor")
+        return net.add("divide", record.name, [x], {}, {"divisor": divisor.astype(np.float64)})
+    tensors = _onnx_pair(record, net) if variables == (0, 1) else list(record.inputs)
+    attrs: dict[str, Any] = {"function": "reciprocal", "arguments": {}, "output": None}
+    inverse = net.add("activation", f"{record.name}_reciprocal", [tensors[-1]], attrs)
+    if variables == (0, 1):
+        return net.add("mul", record.name, [tensors[0], inverse])
+    return net.add("mul", record.name, [inverse], {}, _onnx_constant(record, net, inverse, 0))
+
+
+def _onnx_sum(record: Record, net: NetworkBuilder) -> str:
+    """Add operand after operand; the last addition has the layer's name."""
+    total, *rest = record.inputs
+    constants = [k for k in range(len(rest) + 64) if onnx.has(record, k)]
+    steps = len(rest) + len(constants)
+    operands: list[str | int] = [*rest, *constants]
+    for step, tensor in enumerate(operands, 1):
+        name = record.name if step == steps else f"{record.name}_{step}"
+        if isinstance(tensor, int):
+            total = net.add("add", name, [total], {}, _onnx_constant(record, net, total, tensor))
+        else:
+            total = net.add("add", name, _onnx_pair(record, net, total, tensor))
+    return total
+
+
+def _onnx_pair(record: Record, net: NetworkBuilder, *tensors: str) -> list[str]:
+    pair = list(tensors or record.inputs)
+    shapes = [net.shape(tensor) for tensor in pair]
+    if len(shapes[0]) != len(shapes[1]):
+        raise UnsupportedError(
+            f"layer {record.name!r} ({record.kind}): tensors {('batch', *shapes[0])} and {('batch', *shapes[1])} would "
+            "broadcast across the batch",
+            hint="give both the same number of axes (Unsqueeze behind the batch)",
+        )
+    return pair
+
+
+def _onnx_constant(record: Record, net: NetworkBuilder, x: str, position: int) -> dict[str, NDArray[Any]]:
+    values, scale = onnx.scaled(record, position)
+    shape = net.shape(x)
+    params = {"constant": onnx.without_batch(record, values, shape, "a constant")}
+    if scale is not None:
+        params["constant_scale"] = onnx.without_batch(record, scale, shape, "a scale")
+    return params
+
+
+# --- PyTorch
+
+
+_TORCH_BINARY = [f"aten.{op}.{form}" for op in ("add", "sub", "mul", "div") for form in ("Tensor", "Scalar")]
+_TORCH_BINARY += [kind.replace(".Tensor", "_.Tensor") for kind in _TORCH_BINARY if kind.endswith("Tensor")]
+
+
+@imports("torch", *_TORCH_BINARY, "aten.rsub.Scalar", "aten.rsub.Tensor", "aten.true_divide.Tensor")
+def _torch_arithmetic(record: Record, net: NetworkBuilder) -> str:
+    """`self ∘ alpha · other`; either may be a constant, `other` a number too."""
+    operation = {"true_divide": "div"}.get(name := record.kind.split(".")[1].rstrip("_"), name)
+    kind = {"add": "add", "sub": "sub", "mul": "mul", "div": "mul", "rsub": "sub"}[operation]
+    factor = 1.0 if operation in ("mul", "div") else torch.number(record, "alpha", 1.0)
+    record.expect("rounding_mode", None)
+    if len(record.inputs) == 2:
+        if operation == "div":
+            raise UnsupportedError(
+                f"layer {record.name!r} ({record.kind}): only division by a constant is supported",
+                hint="multiply by the reciprocal: a * b.reciprocal()",
+            )
+        if factor != 1:
+            raise record.unsupported("alpha", factor, "of two tensors only the plain sum or difference is supported")
+        torch.same_rank(record, net)
+        return net.add(kind, record.name, list(record.inputs)[:: -1 if operation == "rsub" else 1])
+    x = torch.single(record)
+    left = record.has_array("0")
+    if left or record.has_array("1"):
+        constant = torch.constant(record, 0 if left else 1, len(net.shape(x))).astype(np.float64)
+    else:
+        value = torch.number(record, "other")
+        # PyTorch casts a number to the tensor's type before it computes.
+        constant = np.asarray(np.float32(value) if record.versions.get("dtype_out") == "float32" else value, np.float64)
+    if operation == "div" and left:
+        x = net.add("activation", f"{record.name}_reciprocal", [x], {"function": "reciprocal", "arguments": {}})
+    elif operation == "div":
+        if not np.all(constant):
+            raise UnsupportedError(f"layer {record.name!r} ({record.kind}): division by zero")
+        constant = 1.0 / constant
+    elif not left and operation != "rsub":
+        constant = np.asarray(constant * factor, np.float64)
+    elif factor != 1:
+        raise record.unsupported("alpha", factor, "a factor of the tensor that the model computes is not supported")
+    # constant - x for sub with the constant on the left, and for rsub(x, constant).
+    reverse = kind == "sub" and left != (operation == "rsub")
+    return net.add(kind, record.name, [x], {"reverse": True} if reverse else {}, {"constant": constant})
+
+
+@imports("torch", "aten.neg.default", "aten.neg_.default")
+def _torch_neg(record: Record, net: NetworkBuilder) -> str:
+    """`-x`."""
+    return net.add("mul", record.name, [torch.single(record)], {}, {"constant": np.float64(-1.0)})
+
+
+@imports("torch", "aten.square.default", "aten.pow.Tensor_Scalar")
+def _torch_square(record: Record, net: NetworkBuilder) -> str:
+    """`x²` as a product, other powers as a function."""
+    x = torch.single(record)
+    exponent = torch.number(record, "exponent", 2.0)
+    if exponent == 2:
+        return net.add("mul", record.name, [x, x])
+    return net.add("activation", record.name, [x], {"function": "power", "arguments": {"exponent": exponent}})
+
+
 # --- Keras
 
 
@@ -258,72 +395,3 @@ def _keras_rescaling(record: Record, net: NetworkBuilder) -> str:
     scale, offset = np.asarray(record.take("scale", 1.0), float), np.asarray(record.take("offset", 0.0), float)
     y = net.add("mul", record.name, [y], {}, {"constant": scale})
     return net.add("add", f"{record.name}_offset", [y], {}, {"constant": offset}) if np.any(offset) else y
-
-
-# --- ONNX
-
-
-@imports("onnx", "Add", "Sub", "Mul", "Sum")
-def _onnx_arithmetic(record: Record, net: NetworkBuilder) -> str:
-    """Two tensors, or a tensor and a constant, with the batch in front of both; `Sum` of any number."""
-    kind = {"Sum": "add"}.get(record.kind, record.kind.lower())
-    if len(record.inputs) == 2 and tuple(record.versions["variables"]) == (0, 1) and record.kind != "Sum":
-        return net.add(kind, record.name, _onnx_pair(record, net))
-    if record.kind == "Sum":
-        return _onnx_sum(record, net)
-    (x,) = record.inputs
-    position = 0 if onnx.has(record, 0) else 1
-    attrs = {"reverse": True} if kind == "sub" and position == 0 else None
-    return net.add(kind, record.name, [x], attrs, _onnx_constant(record, net, x, position))
-
-
-@imports("onnx", "Div")
-def _onnx_div(record: Record, net: NetworkBuilder) -> str:
-    """By a constant exactly; by a tensor as a product with its reciprocal."""
-    variables = tuple(record.versions["variables"])
-    if variables == (0,):
-        x = record.inputs[0]
-        divisor = onnx.without_batch(record, onnx.constant(record, 1), net.shape(x), "a divisor")
-        return net.add("divide", record.name, [x], {}, {"divisor": divisor.astype(np.float64)})
-    tensors = _onnx_pair(record, net) if variables == (0, 1) else list(record.inputs)
-    attrs = {"function": "reciprocal", "arguments": {}, "output": None}
-    inverse = net.add("activation", f"{record.name}_reciprocal", [tensors[-1]], attrs)
-    if variables == (0, 1):
-        return net.add("mul", record.name, [tensors[0], inverse])
-    return net.add("mul", record.name, [inverse], {}, _onnx_constant(record, net, inverse, 0))
-
-
-def _onnx_sum(record: Record, net: NetworkBuilder) -> str:
-    """Add operand after operand; the last addition has the layer's name."""
-    total, *rest = record.inputs
-    constants = [k for k in range(len(rest) + 64) if onnx.has(record, k)]
-    steps = len(rest) + len(constants)
-    operands: list[str | int] = [*rest, *constants]
-    for step, tensor in enumerate(operands, 1):
-        name = record.name if step == steps else f"{record.name}_{step}"
-        if isinstance(tensor, int):
-            total = net.add("add", name, [total], {}, _onnx_constant(record, net, total, tensor))
-        else:
-            total = net.add("add", name, _onnx_pair(record, net, total, tensor))
-    return total
-
-
-def _onnx_pair(record: Record, net: NetworkBuilder, *tensors: str) -> list[str]:
-    pair = list(tensors or record.inputs)
-    shapes = [net.shape(tensor) for tensor in pair]
-    if len(shapes[0]) != len(shapes[1]):
-        raise UnsupportedError(
-            f"layer {record.name!r} ({record.kind}): tensors {('batch', *shapes[0])} and {('batch', *shapes[1])} would "
-            "broadcast across the batch",
-            hint="give both the same number of axes (Unsqueeze behind the batch)",
-        )
-    return pair
-
-
-def _onnx_constant(record: Record, net: NetworkBuilder, x: str, position: int) -> dict[str, NDArray[Any]]:
-    values, scale = onnx.scaled(record, position)
-    shape = net.shape(x)
-    params = {"constant": onnx.without_batch(record, values, shape, "a constant")}
-    if scale is not None:
-        params["constant_scale"] = onnx.without_batch(record, scale, shape, "a scale")
-    return params

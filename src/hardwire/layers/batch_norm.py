@@ -11,22 +11,27 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 
 from hardwire.errors import ModelError
-from hardwire.fixed import Floats
+from hardwire.fixed import FixedType, Floats, Overflow, Rounding
 from hardwire.ir.builder import KernelBuilder
 from hardwire.layers import _keras as keras
 from hardwire.layers import _onnx as onnx
+from hardwire.layers import _torch as torch
+from hardwire.layers._affine import round_affine
 from hardwire.layers._axes import without_batch
 from hardwire.layers._base import Example, Layer, imports
 from hardwire.layers._elements import checked_axis, element, exact_values, joint_scale, multiple, quantised_input, units
 from hardwire.layers._lowering import Lowering, Wire
+from hardwire.layers.quantise import quantise_wire
 from hardwire.network.graph import NetworkBuilder, Node, Shape
 from hardwire.network.records import Record
+from hardwire.quantiser import Quantiser
 
 
 class BatchNorm(Layer):
     """`(x - mean) / sqrt(variance + epsilon) · gamma + beta` along `axis`.
 
-    Attrs `axis` (the batch axis not counted, default -1) and `epsilon`; params `gamma`, `beta`, `mean`, `variance`,
+    Attrs `axis` (the batch axis not counted, default -1), `epsilon` and `output`, a saturating `Quantiser` that
+    `network.prepare` moved in (optional); params `gamma`, `beta`, `mean`, `variance`,
     each (c,). The meaning is `x · factor + offset` with the float64 values that `folded` returns.
     """
 
@@ -50,11 +55,20 @@ class BatchNorm(Layer):
     def reference(self, node: Node, inputs: Sequence[Floats]) -> Floats:
         """Return `x · factor + offset`."""
         factor, offset = spread(node, inputs[0].ndim - 1)
-        return np.asarray(inputs[0] * factor + offset, np.float64)
+        y = np.asarray(inputs[0] * factor + offset, np.float64)
+        quantiser: Quantiser | None = node.attrs.get("output")
+        return y if quantiser is None else quantiser(y)
 
     def lower(self, node: Node, low: Lowering, inputs: Sequence[Wire]) -> Wire:
-        """One LINEAR an element with exact coefficients."""
+        """One LINEAR an element with exact coefficients; shorter ones where a quantiser decides what matters."""
         (x,) = inputs
+        quantiser: Quantiser | None = node.attrs.get("output")
+        if quantiser is not None:
+            y = _quantised(node, low, x, quantiser)
+            return quantise_wire(node, low, self._linear(node, low, x), quantiser) if y is None else y
+        return self._linear(node, low, x)
+
+    def _linear(self, node: Node, low: Lowering, x: Wire) -> Wire:
         factor, offset = (exact_values(part, None, x.shape) for part in spread(node, len(x.shape)))
         slope = x.scales() * factor
         unit_factor, unit_offset = (units(part, None, x.shape) for part in spread(node, len(x.shape)))
@@ -79,6 +93,47 @@ class BatchNorm(Layer):
                 "variance": np.array([0.75, 3.75, 15.75]),
             }
             yield Example(name, net.build([net.add("batch_norm", "bn", [x], {"axis": axis, "epsilon": 0.25}, params)]))
+        net = NetworkBuilder("batch_norm_quantised")
+        x = quantised_input(net, (2, 3))
+        params = {
+            "gamma": np.array([1.1, -0.7, 0.0]),
+            "beta": np.array([0.3, -0.1, 1.3]),
+            "mean": np.array([0.2, 0.0, 3.0]),
+            "variance": np.array([0.7, 3.3, 15.0]),
+        }
+        output = Quantiser.of_type(FixedType.parse("u5.3"), Rounding.RND_CONV, Overflow.SAT)
+        y = net.add("batch_norm", "bn", [x], {"epsilon": 0.001, "output": output}, params)
+        yield Example("quantised", net.build([y]))
+
+
+def _quantised(node: Node, low: Lowering, x: Wire, quantiser: Quantiser) -> Wire | None:
+    """Lower normalisation and a saturating quantiser as one; None where an element's coefficients would be too long."""
+    factor, offset = (exact_values(part, None, x.shape) for part in spread(node, len(x.shape)))
+    q = quantiser.reshaped(x.shape)
+    if q.overflow not in (Overflow.SAT, Overflow.SAT_SYM):
+        return None
+    scales, target = x.scales(), np.broadcast_to(quantiser.scales(), x.shape)
+    lo, hi, zero = q.lo - q.zero, q.hi - q.zero, np.broadcast_to(q.zero, x.shape)
+    if q.overflow is Overflow.SAT_SYM:
+        lo = np.where(lo < 0, -hi, lo)
+
+    def rule(b: KernelBuilder, values: list[int], at: tuple[int, ...]) -> int:
+        full = element(x.shape, at)
+        before = int(zero[full]) if q.zero_first else 0
+        slope, start = scales[full] * factor[full] / target[full], offset[full] / target[full] + before
+        y = round_affine(b, values[0], slope, start, int(lo[full]) + before, int(hi[full]) + before, q.rounding)
+        if y is None:
+            raise _TooLong
+        return b.linear([y], [1], -before)
+
+    try:
+        return low.elementwise(node, [x], rule, target, [factor, offset, lo, hi, zero])
+    except _TooLong:
+        return None
+
+
+class _TooLong(Exception):
+    """An element has no short exact multiplication."""
 
 
 def folded(node: Node) -> tuple[Floats, Floats]:
@@ -94,6 +149,43 @@ def spread(node: Node, rank: int) -> tuple[Floats, Floats]:
     shape = tuple(-1 if i == axis else 1 for i in range(rank))
     factor, offset = folded(node)
     return factor.reshape(shape), offset.reshape(shape)
+
+
+# --- ONNX
+
+
+@imports("onnx", "BatchNormalization")
+def _onnx_batch_norm(record: Record, net: NetworkBuilder) -> str:
+    """Batch normalisation at inference, channels on axis 1 of the file."""
+    x = onnx.data(record)
+    record.ignore("momentum")
+    record.expect("spatial", 1)
+    record.expect("training_mode", 0)
+    attrs = {"axis": 0, "epsilon": float(record.take("epsilon", 1e-5))}
+    params = {key: onnx.constant(record, at) for at, key in enumerate(("gamma", "beta", "mean", "variance"), 1)}
+    return net.add("batch_norm", record.name, [x], attrs, params)
+
+
+# --- PyTorch
+
+
+@imports("torch", "aten.batch_norm.default", "aten._native_batch_norm_legit_no_training.default")
+def _torch_batch_norm(record: Record, net: NetworkBuilder) -> str:
+    """`batch_norm(input, weight, bias, running_mean, running_var, training, momentum, eps)` along axis 1."""
+    x = torch.single(record)
+    if record.take("training", False):
+        raise record.unsupported("training", True, "export the model in evaluation mode (model.eval())")
+    shape = net.shape(x)
+    if not shape:
+        raise record.unsupported("input", shape, "batch normalisation needs a channel axis")
+    record.ignore("momentum", "cudnn_enabled")
+    names = ("gamma", "beta", "mean", "variance")
+    neutral = {"gamma": np.ones(shape[0]), "beta": np.zeros(shape[0])}
+    params = {
+        name: record.array(str(i)) if record.has_array(str(i)) or name not in neutral else neutral[name]
+        for i, name in enumerate(names, 1)
+    }
+    return net.add("batch_norm", record.name, [x], {"axis": 0, "epsilon": torch.number(record, "eps", 1e-5)}, params)
 
 
 # --- Keras
@@ -144,18 +236,3 @@ def _keras_normalization(record: Record, net: NetworkBuilder) -> str:
     factor, offset = (deviation, mean) if record.take("invert", False) else (1.0 / deviation, -mean / deviation)
     y = net.add("mul", record.name, [x], {}, {"constant": np.asarray(factor)})
     return net.add("add", f"{record.name}_offset", [y], {}, {"constant": np.asarray(offset)})
-
-
-# --- ONNX
-
-
-@imports("onnx", "BatchNormalization")
-def _onnx_batch_norm(record: Record, net: NetworkBuilder) -> str:
-    """Batch normalisation at inference, channels on axis 1 of the file."""
-    x = onnx.data(record)
-    record.ignore("momentum")
-    record.expect("spatial", 1)
-    record.expect("training_mode", 0)
-    attrs = {"axis": 0, "epsilon": float(record.take("epsilon", 1e-5))}
-    params = {key: onnx.constant(record, at) for at, key in enumerate(("gamma", "beta", "mean", "variance"), 1)}
-    return net.add("batch_norm", record.name, [x], attrs, params)

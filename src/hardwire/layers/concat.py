@@ -14,6 +14,7 @@ from hardwire.fixed import Floats
 from hardwire.ir.builder import KernelBuilder
 from hardwire.layers import _keras as keras
 from hardwire.layers import _onnx as onnx
+from hardwire.layers import _torch as torch
 from hardwire.layers._base import Example, Layer, imports
 from hardwire.layers._elements import checked_axis, quantised_input
 from hardwire.layers._lowering import Lowering, Wire
@@ -25,6 +26,7 @@ class Concat(Layer):
     """Attr `axis`, the batch axis not counted; any number of inputs."""
 
     kind = "concat"
+    moves = True
 
     def shape(self, node: Node, inputs: Sequence[Shape]) -> Shape:
         """Return the joint shape; all other axes must agree."""
@@ -60,18 +62,6 @@ class Concat(Layer):
             yield Example(name, net.build([net.add("concat", "concat", [half, x, relu], {"axis": axis})]))
 
 
-# --- Keras
-
-
-@imports("keras", "Concatenate")
-def _keras_concatenate(record: Record, net: NetworkBuilder) -> str:
-    """`Concatenate` along any axis but the batch."""
-    along = keras.axis(record, "axis", -1, len(net.shape(record.inputs[0])))
-    if len(record.inputs) == 1:
-        return record.inputs[0]
-    return net.add("concat", record.name, list(record.inputs), {"axis": along})
-
-
 # --- ONNX
 
 
@@ -84,3 +74,44 @@ def _onnx_concat(record: Record, net: NetworkBuilder) -> str:
     if len(record.inputs) == 1:
         return record.inputs[0]
     return net.add("concat", record.name, list(record.inputs), {"axis": axis})
+
+
+# --- PyTorch
+
+
+@imports("torch", "aten.cat.default", "aten.concat.default")
+def _torch_cat(record: Record, net: NetworkBuilder) -> str:
+    """`cat(tensors, dim)`."""
+    along = torch.axis(record, "dim", 0, len(net.shape(record.inputs[0])))
+    _torch_no_constants(record)
+    return net.add("concat", record.name, list(record.inputs), {"axis": along})
+
+
+@imports("torch", "aten.stack.default")
+def _torch_stack(record: Record, net: NetworkBuilder) -> str:
+    """`stack(tensors, dim)`: a new axis of one in each, then concatenated."""
+    along = torch.axis(record, "dim", 0, len(net.shape(record.inputs[0])) + 1)
+    _torch_no_constants(record)
+    parts = []
+    for i, tensor in enumerate(record.inputs):
+        shape = net.shape(tensor)
+        wanted = {"shape": (*shape[:along], 1, *shape[along:])}
+        parts.append(net.add("reshape", f"{record.name}_part{i}", [tensor], wanted))
+    return net.add("concat", record.name, parts, {"axis": along})
+
+
+def _torch_no_constants(record: Record) -> None:
+    if record.has_array("0"):
+        raise UnsupportedError(f"layer {record.name!r} ({record.kind}): constant tensors among those joined")
+
+
+# --- Keras
+
+
+@imports("keras", "Concatenate")
+def _keras_concatenate(record: Record, net: NetworkBuilder) -> str:
+    """`Concatenate` along any axis but the batch."""
+    along = keras.axis(record, "axis", -1, len(net.shape(record.inputs[0])))
+    if len(record.inputs) == 1:
+        return record.inputs[0]
+    return net.add("concat", record.name, list(record.inputs), {"axis": along})

@@ -13,14 +13,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hardwire.errors import ModelError
-from hardwire.fixed import Floats, Overflow
+from hardwire.fixed import Floats
 from hardwire.ir.builder import KernelBuilder
 from hardwire.layers import _keras as keras
 from hardwire.layers import _onnx as onnx
+from hardwire.layers import _torch as torch
 from hardwire.layers._base import Example, Layer, imports
 from hardwire.layers._elements import (
     element,
-    exact_codes,
     exact_values,
     joint_scale,
     lowest_bit,
@@ -66,10 +66,7 @@ class Relu(Layer):
 
 
 class Clip(Layer):
-    """`min(max(x, lo), hi)`; attrs `lo`, `hi` floats or None for no bound.
-
-    Attr `output`, a `Quantiser` that `network.prepare` moved in, is applied to the result.
-    """
+    """`min(max(x, lo), hi)`; attrs `lo`, `hi` floats or None for no bound."""
 
     kind = "clip"
 
@@ -82,20 +79,11 @@ class Clip(Layer):
 
     def reference(self, node: Node, inputs: Sequence[Floats]) -> Floats:
         """Return the clipped values."""
-        y = np.clip(inputs[0], node.attrs.get("lo"), node.attrs.get("hi"))
-        return _output(node, y)
+        return np.asarray(np.clip(inputs[0], node.attrs.get("lo"), node.attrs.get("hi")), np.float64)
 
     def lower(self, node: Node, low: Lowering, inputs: Sequence[Wire]) -> Wire:
         """One CLAMP an element, in a finer scale where a bound that can be met is no multiple of the input's."""
         (x,) = inputs
-        quantiser: Quantiser | None = node.attrs.get("output")
-        if quantiser is not None and quantiser.overflow in (Overflow.SAT, Overflow.SAT_SYM):
-            # Rounding and saturation are monotone: clipping after them, at the rounded bounds, is the same.
-            return self._clamped(node, low, quantise_wire(node, low, x, quantiser), quantiser)
-        y = self._clipped(node, low, x)
-        return y if quantiser is None else quantise_wire(node, low, y, quantiser)
-
-    def _clipped(self, node: Node, low: Lowering, x: Wire) -> Wire:
         lo, hi = (None if node.attrs.get(key) is None else Fraction(node.attrs[key]) for key in ("lo", "hi"))
         code_lo, code_hi = low.range(x)
         scales = x.scales()
@@ -123,23 +111,6 @@ class Clip(Layer):
             return b.clamp(value, least, max(least, most))
 
         return low.elementwise(node, [x], rule, scale, [scales])
-
-    def _clamped(self, node: Node, low: Lowering, y: Wire, quantiser: Quantiser) -> Wire:
-        lo, hi = (node.attrs.get(key) for key in ("lo", "hi"))
-        code_lo, code_hi = low.range(y)
-        least = code_lo if lo is None else exact_codes(Fraction(lo), quantiser, y.shape)
-        most = code_hi if hi is None else exact_codes(Fraction(hi), quantiser, y.shape)
-        if np.all(code_lo >= least) and np.all(code_hi <= most):
-            return y
-
-        def rule(b: KernelBuilder, values: list[int], at: tuple[int, ...]) -> int:
-            full = element(y.shape, at)
-            below, above = b.range(values[0])
-            bottom = below if lo is None else int(least[full])
-            return b.clamp(values[0], bottom, max(bottom, above if hi is None else int(most[full])))
-
-        bounds = [codes for codes, bound in ((least, lo), (most, hi)) if bound is not None]
-        return low.elementwise(node, [y], rule, y.scales(), bounds)
 
     def examples(self) -> Iterator[Example]:
         """Bounds on the input's grid, between its points, one-sided and never met."""
@@ -275,63 +246,6 @@ def _output(node: Node, y: Floats) -> Floats:
     return np.asarray(y if quantiser is None else quantiser(y), np.float64)
 
 
-# --- Keras
-
-
-@imports("keras", "ReLU")
-def _keras_relu(record: Record, net: NetworkBuilder) -> str:
-    """`ReLU` with `max_value`, `negative_slope` and `threshold`."""
-    x, top = keras.single(record), keras.number(record, "max_value", None)
-    slope, threshold = keras.number(record, "negative_slope", 0.0) or 0.0, keras.number(record, "threshold", 0.0) or 0.0
-    if threshold and slope:
-        raise record.unsupported("threshold", threshold, f"not together with negative_slope = {slope}")
-    if threshold:
-        attrs = {"function": "threshold", "arguments": {"theta": threshold, "value": 0.0}}
-        x = net.add("activation", record.name, [x], attrs)
-        return x if top is None else net.add("clip", f"{record.name}_max", [x], {"lo": 0.0, "hi": top})
-    if slope < 0 and top is not None:
-        raise record.unsupported("negative_slope", slope, "a negative slope and max_value do not go together")
-    slope = float(np.float32(slope))  # as Keras casts it
-    if not slope:
-        return net.add("relu", record.name, [x]) if top is None else _clipped(record, net, x, 0.0, top)
-    y = net.add("leaky_relu", record.name, [x], {"slope": slope})
-    return y if top is None else net.add("clip", f"{record.name}_max", [y], {"lo": None, "hi": top})
-
-
-def _clipped(record: Record, net: NetworkBuilder, x: str, lo: float | None, hi: float | None) -> str:
-    return net.add("clip", record.name, [x], {"lo": lo, "hi": hi})
-
-
-@imports("keras", "LeakyReLU")
-def _keras_leaky_relu(record: Record, net: NetworkBuilder) -> str:
-    """`LeakyReLU`; the slope is `negative_slope` in Keras 3, `alpha` before."""
-    default = keras.number(record, "alpha", 0.3)
-    slope = float(np.float32(keras.number(record, "negative_slope", default)))  # as Keras casts it
-    return net.add("leaky_relu", record.name, [keras.single(record)], {"slope": slope})
-
-
-@imports("keras", "PReLU")
-def _keras_prelu(record: Record, net: NetworkBuilder) -> str:
-    """`PReLU`; `alpha` has ones on the shared axes."""
-    x, shared = keras.single(record), record.take("shared_axes", None) or []
-    alpha, shape = keras.variables(record, "alpha")["alpha"], net.shape(x)
-    expected = tuple(1 if axis + 1 in shared else dim for axis, dim in enumerate(shape))
-    if alpha.shape != expected:
-        raise record.unsupported("shared_axes", shared, f"alpha has the shape {alpha.shape}, expected {expected}")
-    return net.add("prelu", record.name, [x], {}, {"slope": alpha})
-
-
-@imports("keras", "activations.relu", "activations.relu6", "activations.hard_tanh", "activations.leaky_relu")
-def _keras_piecewise_linear(record: Record, net: NetworkBuilder) -> str:
-    """Functions of `keras.activations` that take no settings from the file."""
-    x, function = keras.single(record), record.kind.rpartition(".")[2]
-    if function == "relu":
-        return net.add("relu", record.name, [x])
-    if function == "leaky_relu":
-        return net.add("leaky_relu", record.name, [x], {"slope": float(np.float32(0.2))})
-    return _clipped(record, net, x, *((0.0, 6.0) if function == "relu6" else (-1.0, 1.0)))
-
-
 # --- ONNX
 
 
@@ -385,3 +299,119 @@ def _onnx_prelu(record: Record, net: NetworkBuilder) -> str:
     x = onnx.data(record)
     slope = onnx.without_batch(record, onnx.constant(record, 1), net.shape(x), "a slope")
     return net.add("prelu", record.name, [x], {}, {"slope": np.asarray(slope, np.float64)})
+
+
+# --- PyTorch
+
+
+@imports("torch", "aten.relu.default", "aten.relu_.default")
+def _torch_relu(record: Record, net: NetworkBuilder) -> str:
+    """`relu`."""
+    return net.add("relu", record.name, [torch.single(record)])
+
+
+@imports(
+    "torch",
+    "aten.hardtanh.default",
+    "aten.hardtanh_.default",
+    "aten.relu6.default",
+    "aten.relu6_.default",
+    "aten.clamp.default",
+    "aten.clamp_.default",
+    "aten.clip.default",
+    "aten.clamp_min.default",
+    "aten.clamp_max.default",
+)
+def _torch_clip(record: Record, net: NetworkBuilder) -> str:
+    """`hardtanh(min_val, max_val)`, `relu6`, `clamp(min, max)`."""
+    operator = record.kind.split(".")[1].rstrip("_")
+    bounds: tuple[float | None, float | None]
+    if operator == "hardtanh":
+        bounds = torch.bound(record, "min_val", -1.0), torch.bound(record, "max_val", 1.0)
+    else:
+        bounds = (0.0, 6.0) if operator == "relu6" else (None, None)
+        bounds = torch.bound(record, "min", bounds[0]), torch.bound(record, "max", bounds[1])
+    return net.add("clip", record.name, [torch.single(record)], {"lo": bounds[0], "hi": bounds[1]})
+
+
+@imports("torch", "aten.leaky_relu.default", "aten.leaky_relu_.default")
+def _torch_leaky_relu(record: Record, net: NetworkBuilder) -> str:
+    """`leaky_relu(negative_slope)`, the slope in float32 as PyTorch uses it."""
+    slope = torch.number(record, "negative_slope", 0.01)
+    return net.add("leaky_relu", record.name, [torch.single(record)], {"slope": float(np.float32(slope))})
+
+
+@imports("torch", "aten.rrelu.default", "aten.rrelu_.default")
+def _torch_rrelu(record: Record, net: NetworkBuilder) -> str:
+    """`rrelu` in evaluation: the mean of its slopes."""
+    record.expect("training", False)
+    lower, upper = torch.number(record, "lower", 0.125), torch.number(record, "upper", 1 / 3)
+    slope = (lower + upper) / 2
+    return net.add("leaky_relu", record.name, [torch.single(record)], {"slope": float(np.float32(slope))})
+
+
+@imports("torch", "aten.prelu.default", "aten._prelu_kernel.default")
+def _torch_prelu(record: Record, net: NetworkBuilder) -> str:
+    """`prelu(weight)`: one slope, or one for each channel (axis 1)."""
+    x, slope = torch.single(record), record.array("1").reshape(-1)
+    rank = len(net.shape(x))
+    if slope.size == 1 or not rank:
+        return net.add("prelu", record.name, [x], {}, {"slope": slope.reshape((1,) * rank)})
+    return net.add("prelu", record.name, [x], {}, {"slope": slope.reshape(-1, *(1,) * (rank - 1))})
+
+
+# --- Keras
+
+
+@imports("keras", "ReLU")
+def _keras_relu(record: Record, net: NetworkBuilder) -> str:
+    """`ReLU` with `max_value`, `negative_slope` and `threshold`."""
+    x, top = keras.single(record), keras.number(record, "max_value", None)
+    slope, threshold = keras.number(record, "negative_slope", 0.0) or 0.0, keras.number(record, "threshold", 0.0) or 0.0
+    if threshold and slope:
+        raise record.unsupported("threshold", threshold, f"not together with negative_slope = {slope}")
+    if threshold:
+        attrs = {"function": "threshold", "arguments": {"theta": threshold, "value": 0.0}}
+        x = net.add("activation", record.name, [x], attrs)
+        return x if top is None else net.add("clip", f"{record.name}_max", [x], {"lo": 0.0, "hi": top})
+    if slope < 0 and top is not None:
+        raise record.unsupported("negative_slope", slope, "a negative slope and max_value do not go together")
+    slope = float(np.float32(slope))  # as Keras casts it
+    if not slope:
+        return net.add("relu", record.name, [x]) if top is None else _clipped(record, net, x, 0.0, top)
+    y = net.add("leaky_relu", record.name, [x], {"slope": slope})
+    return y if top is None else net.add("clip", f"{record.name}_max", [y], {"lo": None, "hi": top})
+
+
+def _clipped(record: Record, net: NetworkBuilder, x: str, lo: float | None, hi: float | None) -> str:
+    return net.add("clip", record.name, [x], {"lo": lo, "hi": hi})
+
+
+@imports("keras", "LeakyReLU")
+def _keras_leaky_relu(record: Record, net: NetworkBuilder) -> str:
+    """`LeakyReLU`; the slope is `negative_slope` in Keras 3, `alpha` before."""
+    default = keras.number(record, "alpha", 0.3)
+    slope = float(np.float32(keras.number(record, "negative_slope", default) or 0.0))  # as Keras casts it
+    return net.add("leaky_relu", record.name, [keras.single(record)], {"slope": slope})
+
+
+@imports("keras", "PReLU")
+def _keras_prelu(record: Record, net: NetworkBuilder) -> str:
+    """`PReLU`; `alpha` has ones on the shared axes."""
+    x, shared = keras.single(record), record.take("shared_axes", None) or []
+    alpha, shape = keras.variables(record, "alpha")["alpha"], net.shape(x)
+    expected = tuple(1 if axis + 1 in shared else dim for axis, dim in enumerate(shape))
+    if alpha.shape != expected:
+        raise record.unsupported("shared_axes", shared, f"alpha has the shape {alpha.shape}, expected {expected}")
+    return net.add("prelu", record.name, [x], {}, {"slope": alpha})
+
+
+@imports("keras", "activations.relu", "activations.relu6", "activations.hard_tanh", "activations.leaky_relu")
+def _keras_piecewise_linear(record: Record, net: NetworkBuilder) -> str:
+    """Functions of `keras.activations` that take no settings from the file."""
+    x, function = keras.single(record), record.kind.rpartition(".")[2]
+    if function == "relu":
+        return net.add("relu", record.name, [x])
+    if function == "leaky_relu":
+        return net.add("leaky_relu", record.name, [x], {"slope": float(np.float32(0.2))})
+    return _clipped(record, net, x, *((0.0, 6.0) if function == "relu6" else (-1.0, 1.0)))

@@ -26,6 +26,7 @@ from hardwire.fixed import MAX_BITS, FixedType, Floats, Ints, Overflow, Rounding
 from hardwire.ir.builder import KernelBuilder
 from hardwire.layers import _keras as keras
 from hardwire.layers import _onnx as onnx
+from hardwire.layers import _torch as torch
 from hardwire.layers._base import Example, Layer, imports
 from hardwire.layers._elements import checked_axis, one_scale, quantised_input
 from hardwire.layers._lowering import Lowering, Wire
@@ -297,16 +298,6 @@ def _depth(scale: Fraction, spread: int, exp_frac: int, shift: int) -> int:
     return min(reached, ceil(log(2.0) * (exp_frac + 1) / float(scale * (1 << shift))))
 
 
-# --- Keras
-
-
-@imports("keras", "Softmax", "activations.softmax")
-def _keras_softmax(record: Record, net: NetworkBuilder) -> str:
-    """`Softmax` along one axis; as an activation along the last."""
-    x = keras.single(record)
-    return net.add("softmax", record.name, [x], {"axis": keras.axis(record, "axis", -1, len(net.shape(x)))})
-
-
 # --- ONNX
 
 
@@ -324,3 +315,25 @@ def _onnx_softmax(record: Record, net: NetworkBuilder) -> str:
     flat = net.add("reshape", f"{record.name}_flat", [x], {"shape": joined})
     y = net.add("softmax", record.name, [flat], attrs)
     return net.add("reshape", f"{record.name}_shape", [y], {"shape": shape})
+
+
+# --- PyTorch
+
+
+@imports("torch", "aten.softmax.int", "aten._softmax.default")
+def _torch_softmax(record: Record, net: NetworkBuilder) -> str:
+    """`softmax(dim)`."""
+    x = torch.single(record)
+    record.expect("half_to_float", False)
+    record.expect("dtype", "float32", "float64", "bfloat16", "float16")
+    return net.add("softmax", record.name, [x], {"axis": torch.axis(record, "dim", None, len(net.shape(x)))})
+
+
+# --- Keras
+
+
+@imports("keras", "Softmax", "activations.softmax")
+def _keras_softmax(record: Record, net: NetworkBuilder) -> str:
+    """`Softmax` along one axis; as an activation along the last."""
+    x = keras.single(record)
+    return net.add("softmax", record.name, [x], {"axis": keras.axis(record, "axis", -1, len(net.shape(x)))})

@@ -1,0 +1,75 @@
+"""Exact `clamp(round(a·x + b))` of an integer by a small multiplication: proven by breakpoints, not sampled."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+from math import ceil, floor
+
+import numpy as np
+
+from hardwire.fixed import MAX_BITS, Rounding, width_of
+from hardwire.ir.builder import KernelBuilder
+from hardwire.layers._requantise import exact_round
+
+_MAX_STEPS = 1 << 16
+
+
+def round_affine(
+    b: KernelBuilder, x: int, slope: Fraction, offset: Fraction, lo: int, hi: int, mode: Rounding
+) -> int | None:
+    """Return the value `min(max(round(slope · x + offset), lo), hi)`, exact for every `x` in its proven range.
+
+    The function is monotone, so that it is decided by where each result is first reached. The smallest shift `s` is
+    taken for which integers m and c exist with `(m·x + c) >> s` stepping at the same places; only steps between `lo`
+    and `hi` matter, which makes m short. None if it has too many steps or if no m fits.
+    """
+    if slope < 0:
+        x, slope = b.neg(x), -slope
+    low, high = b.range(x)
+    first, last = (min(max(exact_round(slope * end + offset, mode), lo), hi) for end in (low, high))
+    if first == last:
+        return b.const(first)
+    if last - first > _MAX_STEPS:
+        return None
+    steps = range(first + 1, last + 1)
+    edges = [_first_reaching(step, slope, offset, mode) for step in steps]
+    far = max(abs(edges[0]) + 1, abs(edges[-1]) + 1, abs(low), abs(high))
+    results, starts = np.array(steps, np.int64), np.array(edges, np.int64)
+    for shift in range(MAX_BITS):
+        m = round(slope * (1 << shift))
+        if m.bit_length() + far.bit_length() >= MAX_BITS or last.bit_length() + shift >= MAX_BITS:
+            return None
+        if first.bit_length() + shift >= MAX_BITS:
+            return None
+        least = int(np.max((results << shift) - starts * m))
+        most = int(np.min((results << shift) - 1 - (starts - 1) * m))
+        if m > 0 and least <= most:
+            constant = _roundest(least, most)
+            if max(width_of(min(low * m, 0) + constant, max(high * m, 0) + constant), m.bit_length()) >= MAX_BITS:
+                return None
+            return b.clamp(b.round(b.linear([x], [m], constant), shift, Rounding.TRN), first, last)
+    return None
+
+
+def _first_reaching(target: int, slope: Fraction, offset: Fraction, mode: Rounding) -> int:
+    """Smallest integer x with `round(slope · x + offset) ≥ target`; slope > 0."""
+    quarter = Fraction(1, 4)
+    # A rounding mode steps up to `target` at target - 1, target - 1/2 or target, there or just above.
+    bound = Fraction(target)
+    if exact_round(target - 3 * quarter, mode) >= target:
+        bound -= 1
+    elif exact_round(target - quarter, mode) >= target:
+        bound -= 2 * quarter
+    where = (bound - offset) / slope
+    return ceil(where) if exact_round(bound, mode) >= target else floor(where) + 1
+
+
+def _roundest(least: int, most: int) -> int:
+    """Integer in [least, most] with the most trailing zero bits."""
+    if least <= 0 <= most:
+        return 0
+    for zeros in range(MAX_BITS, -1, -1):
+        candidate = -(-least >> zeros) << zeros
+        if candidate <= most:
+            return candidate
+    return least
