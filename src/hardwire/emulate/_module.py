@@ -1,0 +1,304 @@
+"""The whole emulator as LLVM assembly: one module of straight-line code, one of loops over rows.
+
+The second goes through LLVM's vectoriser; the first is vector code already and only needs registers and encodings.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from fractions import Fraction
+from math import isfinite
+
+import numpy as np
+
+from hardwire.emulate._code import Job, jobs_of
+from hardwire.emulate._emit import ChunkEmitter, Frame, Globals
+from hardwire.emulate._host import Host
+from hardwire.emulate._lanes import value_lanes
+from hardwire.emulate._layout import LINE, Layout, lay_out, place_slots
+from hardwire.emulate._plan import plan
+from hardwire.emulate._ports import codes_in, collect, columns_of, floats_in, spread, values_out
+from hardwire.ir.program import Port, Program
+
+_WORK_BYTES = 1 << 19
+"""Frames that are in use at a time stay within this, a share of a core's second-level cache."""
+
+_MOST_FRAMES = 8
+
+_INTRINSICS = "".join(
+    f"declare {line}\n"
+    for line in (
+        "i64 @llvm.smin.i64(i64, i64)",
+        "i64 @llvm.smax.i64(i64, i64)",
+        "void @llvm.memcpy.p0.p0.i64(ptr, ptr, i64, i1)",
+        *(f"double @llvm.{name}.f64(double)" for name in ("floor", "ceil", "trunc", "roundeven", "fabs")),
+    )
+)
+
+CODES, FLOATS = 0, 1
+"""Modes of `run`: rows are int64 codes, or float64 values."""
+
+
+@dataclass(frozen=True)
+class Assembly:
+    """LLVM assembly and what a caller of `run` must know.
+
+    `kernels` is straight-line code, `loops` the rest with the entry point. `frames` frames of `frame_bytes`
+    are processed at a time in `work_bytes` of memory (64-byte aligned); `lanes` events in each.
+    """
+
+    kernels: str
+    loops: str
+    frames: int
+    work_bytes: int
+    lanes: int
+
+
+def float_scales(program: Program, port: Port) -> list[float] | None:
+    """Scale of each element of a port where `float64(code) * scale` rounds at most once; None where it may not."""
+    lo, hi = program.port_range(port)
+    found: list[float] = []
+    for scale, low, high in zip(program.port_scale(port), lo.tolist(), hi.tolist(), strict=True):
+        exact = Fraction(scale)
+        real = float(exact)
+        power = exact.numerator & (exact.numerator - 1) == 0 and exact.denominator & (exact.denominator - 1) == 0
+        small = max(abs(low), abs(high)) <= 1 << 53
+        normal = isfinite(real) and abs(real) > 1e-250
+        if Fraction(real) != exact or not normal or not (small or power):
+            return None
+        found.append(real)
+    return found
+
+
+def assemble(program: Program, host: Host) -> Assembly:
+    """Write the emulator of a Program for a host."""
+    jobs = jobs_of(program)
+    shared = Globals()
+    plans = [plan(job, host) for job in jobs]
+    lanes = [value_lanes(planned) for planned in plans]
+    placed = [place_slots(planned, bits, host.lanes) for planned, bits in zip(plans, lanes, strict=True)]
+    layout = lay_out(program, jobs, max((size for _, size in placed), default=0), host.lanes)
+    functions: list[str] = []
+    calls: list[list[str]] = []
+    for j, (planned, bits, (slots, _)) in enumerate(zip(plans, lanes, placed, strict=True)):
+        frame = Frame(planned, bits, slots, layout, host)
+        names = [f"@job{j}.{c}" for c in range(len(planned.chunks))]
+        for c, chunk in enumerate(planned.chunks):
+            functions.append(ChunkEmitter(frame, shared).function(names[c], chunk, first=c == 0))
+        calls.append(names)
+    count = max(1, min(_MOST_FRAMES, _WORK_BYTES // layout.frame))
+    attributes = 'attributes #0 = { nounwind "prefer-vector-width"="512" }\n'
+    kernels = shared.text() + "".join(functions) + _compute(jobs, calls, layout) + attributes
+    loops, work = _rows(program, layout, host, count)
+    return Assembly(kernels, loops + attributes, count, work, host.lanes)
+
+
+def _compute(jobs: list[Job], calls: list[list[str]], layout: Layout) -> str:
+    """`void compute(frames, n)`: every job at every position, chunk by chunk, for n frames."""
+    head: list[str] = []
+    lines = ["entry:", "  br label %j0"]
+    for j, (job, names) in enumerate(zip(jobs, calls, strict=True)):
+        following = f"%j{j + 1}"
+        many = job.positions > 1
+        loads, arguments = "", ""
+        if many:
+            for k, pointer in enumerate(job.pointers):
+                store = layout.arrays[pointer.array]
+                bases = pointer.base.astype(np.int64) * store.stride + store.offset
+                body = ", ".join(f"i64 {b}" for b in bases.tolist())
+                head.append(f"@base{j}.{k} = internal constant [{job.positions} x i64] [{body}]\n")
+                loads += (
+                    f"  %b{j}.{k}.p = getelementptr i64, ptr @base{j}.{k}, i64 %pos{j}\n"
+                    f"  %b{j}.{k} = load i64, ptr %b{j}.{k}.p\n"
+                )
+                arguments += f", i64 %b{j}.{k}"
+        inside = ""
+        # Chunk by chunk over all frames: a chunk's code is fetched once for all of them.
+        for c, name in enumerate(names):
+            here, after = f"j{j}.c{c}", f"j{j}.c{c + 1}" if c + 1 < len(names) else f"j{j}.next"
+            before = f"j{j}.c{c - 1}" if c else f"j{j}.pos"
+            inside += f"""{here}:
+  %i{j}.{c} = phi i64 [0, %{before}], [%i{j}.{c}.1, %{here}]
+  %o{j}.{c} = mul i64 %i{j}.{c}, {layout.frame}
+  %f{j}.{c} = getelementptr i8, ptr %frames, i64 %o{j}.{c}
+  call void {name}(ptr %f{j}.{c}{arguments})
+  %i{j}.{c}.1 = add i64 %i{j}.{c}, 1
+  %m{j}.{c} = icmp slt i64 %i{j}.{c}.1, %n
+  br i1 %m{j}.{c}, label %{here}, label %{after}
+"""
+        lines.append(
+            f"""j{j}:
+  br label %j{j}.pos
+j{j}.pos:
+  %pos{j} = phi i64 [0, %j{j}], [%pos{j}.1, %j{j}.next]
+{loads}  br label %j{j}.c0
+{inside}j{j}.next:
+  %pos{j}.1 = add i64 %pos{j}, 1
+  %again{j} = icmp slt i64 %pos{j}.1, {job.positions}
+  br i1 %again{j}, label %j{j}.pos, label {following}"""
+        )
+    lines += [f"j{len(jobs)}:", "  ret void"]
+    return "".join(head) + "define void @compute(ptr %frames, i64 %n) #0 {\n" + "\n".join(lines) + "\n}\n"
+
+
+def _offsets(name: str, offsets: list[int]) -> str:
+    body = ", ".join(f"i64 {o}" for o in offsets)
+    return f"@{name} = internal constant [{len(offsets)} x i64] [{body}]\n"
+
+
+def _rows(program: Program, layout: Layout, host: Host, count: int) -> tuple[str, int]:
+    """The module of loops: conversions, turns and `run`; and the bytes of working memory."""
+    lanes = host.lanes
+    block = count * lanes
+    heads, functions, steps_in, steps_out = "declare void @compute(ptr, i64)\n", "", "", ""
+    buffer_bytes = 0
+    sizes_in, sizes_out = set(), set()
+    statuses: list[str] = []
+    for k, port in enumerate(program.inputs):
+        elements = len(port.index)
+        if elements == 0 or port.array not in layout.arrays:
+            continue
+        store = layout.arrays[port.array]
+        side = columns_of(store.bytes)
+        groups = -(-elements // side)
+        sizes_in.add(store.bytes)
+        row = elements * store.bytes
+        offsets = [store.offset + int(i) * store.stride for i in port.index]
+        heads += _offsets(f"in{k}", offsets + [layout.pad] * (groups * side - elements))
+        buffer_bytes = max(buffer_bytes, block * row + 64)
+        lo, hi = program.port_range(port)
+        functions += codes_in(f"@codes_in{k}", lo.tolist(), hi.tolist(), store)
+        if port.quantiser is not None:
+            functions += floats_in(f"@floats_in{k}", port.quantiser, elements, port.shape, store)
+            convert = f"@floats_in{k}"
+        else:
+            convert = f"@codes_in{k}"
+        steps_in += _step_in(k, elements, groups, convert, layout.frame, store.bytes, lanes)
+        statuses.append(f"[%st{k}, %in{k}.made]")
+    last = "out.start"
+    for k, port in enumerate(program.outputs):
+        elements = len(port.index)
+        if elements == 0:
+            continue
+        store = layout.arrays[port.array]
+        side = columns_of(store.bytes)
+        groups = -(-elements // side)
+        sizes_out.add(store.bytes)
+        offsets = [store.offset + int(i) * store.stride for i in port.index]
+        heads += _offsets(f"out{k}", offsets + [layout.pad] * (groups * side - elements))
+        buffer_bytes = max(buffer_bytes, block * groups * 16 + 64)
+        scales = float_scales(program, port)
+        functions += values_out(f"@codes_out{k}", store, elements, groups * side, None)
+        functions += values_out(f"@floats_out{k}", store, elements, groups * side, scales or [1.0] * elements)
+        steps_out += _step_out(k, elements, groups, layout.frame, store.bytes, lanes, last)
+        last = f"out{k}.done"
+    for size in sorted(sizes_in):
+        functions += spread(lanes, size)
+    for size in sorted(sizes_out):
+        functions += collect(lanes, size)
+    frames_bytes = count * layout.frame
+    failed = f"failed:\n  %status = phi i64 {', '.join(statuses)}\n  ret i64 %status\n" if statuses else ""
+    run = f"""define i64 @run(ptr %in, ptr %out, i64 %begin, i64 %end, ptr %work, i64 %from, i64 %to) #0 {{
+entry:
+  %buffer = getelementptr i8, ptr %work, i64 {frames_bytes}
+  %some = icmp slt i64 %begin, %end
+  br i1 %some, label %block, label %finish
+block:
+  %at = phi i64 [%begin, %entry], [%next_at, %out.end]
+  %left = sub i64 %end, %at
+  %n = call i64 @llvm.smin.i64(i64 %left, i64 {block})
+  %n.up = add i64 %n, {lanes - 1}
+  %frames = sdiv i64 %n.up, {lanes}
+  %rows = mul i64 %frames, {lanes}
+{steps_in}  call void @compute(ptr %work, i64 %frames)
+  br label %out.start
+out.start:
+{steps_out}  br label %out.end
+out.end:
+  %next_at = add i64 %at, {block}
+  %more = icmp slt i64 %next_at, %end
+  br i1 %more, label %block, label %finish
+{failed}finish:
+  ret i64 0
+}}
+"""
+    return _INTRINSICS + heads + functions + run, frames_bytes + buffer_bytes + LINE
+
+
+def _step_in(k: int, elements: int, groups: int, convert: str, frame: int, size: int, lanes: int) -> str:
+    """Convert port k's rows into the buffer, repeat the last row in lanes without an event, turn frame by frame.
+
+    A repeated row keeps lanes without an event inside every range: no table is read outside.
+    """
+    row = elements * size
+    return f"""  %ip{k} = getelementptr ptr, ptr %in, i64 {k}
+  %ir{k} = load ptr, ptr %ip{k}
+  %io{k} = mul i64 %at, {elements * 8}
+  %ix{k} = getelementptr i8, ptr %ir{k}, i64 %io{k}
+  %if{k} = icmp eq i64 %from, {FLOATS}
+  br i1 %if{k}, label %in{k}.floats, label %in{k}.codes
+in{k}.floats:
+  %sf{k} = call i64 {convert}(ptr %ix{k}, i64 %n, ptr %buffer)
+  br label %in{k}.made
+in{k}.codes:
+  %sc{k} = call i64 @codes_in{k}(ptr %ix{k}, i64 %n, ptr %buffer)
+  br label %in{k}.made
+in{k}.made:
+  %st{k} = phi i64 [%sf{k}, %in{k}.floats], [%sc{k}, %in{k}.codes]
+  %ok{k} = icmp eq i64 %st{k}, 0
+  br i1 %ok{k}, label %in{k}.check, label %failed
+in{k}.check:
+  %full{k} = icmp sge i64 %n, %rows
+  br i1 %full{k}, label %in{k}.turn, label %in{k}.pad
+in{k}.pad:
+  %pr{k} = phi i64 [%n, %in{k}.check], [%pr{k}.1, %in{k}.pad]
+  %lr{k} = sub i64 %n, 1
+  %lo{k} = mul i64 %lr{k}, {row}
+  %lp{k} = getelementptr i8, ptr %buffer, i64 %lo{k}
+  %po{k} = mul i64 %pr{k}, {row}
+  %pp{k} = getelementptr i8, ptr %buffer, i64 %po{k}
+  call void @llvm.memcpy.p0.p0.i64(ptr %pp{k}, ptr %lp{k}, i64 {row}, i1 false)
+  %pr{k}.1 = add i64 %pr{k}, 1
+  %pm{k} = icmp slt i64 %pr{k}.1, %rows
+  br i1 %pm{k}, label %in{k}.pad, label %in{k}.turn
+in{k}.turn:
+  %tf{k} = phi i64 [0, %in{k}.check], [0, %in{k}.pad], [%tf{k}.1, %in{k}.turn]
+  %to{k} = mul i64 %tf{k}, {frame}
+  %tp{k} = getelementptr i8, ptr %work, i64 %to{k}
+  %bo{k} = mul i64 %tf{k}, {lanes * row}
+  %bp{k} = getelementptr i8, ptr %buffer, i64 %bo{k}
+  call void @spread{size}(ptr %bp{k}, ptr %tp{k}, i64 {row}, i64 {groups}, ptr @in{k})
+  %tf{k}.1 = add i64 %tf{k}, 1
+  %tm{k} = icmp slt i64 %tf{k}.1, %frames
+  br i1 %tm{k}, label %in{k}.turn, label %in{k}.done
+in{k}.done:
+"""
+
+
+def _step_out(k: int, elements: int, groups: int, frame: int, size: int, lanes: int, before: str) -> str:
+    return f"""  br label %out{k}.turn
+out{k}.turn:
+  %vf{k} = phi i64 [0, %{before}], [%vf{k}.1, %out{k}.turn]
+  %vo{k} = mul i64 %vf{k}, {frame}
+  %vp{k} = getelementptr i8, ptr %work, i64 %vo{k}
+  %wo{k} = mul i64 %vf{k}, {lanes * groups * 16}
+  %wp{k} = getelementptr i8, ptr %buffer, i64 %wo{k}
+  call void @collect{size}(ptr %wp{k}, ptr %vp{k}, i64 {groups * 16}, i64 {groups}, ptr @out{k})
+  %vf{k}.1 = add i64 %vf{k}, 1
+  %vm{k} = icmp slt i64 %vf{k}.1, %frames
+  br i1 %vm{k}, label %out{k}.turn, label %out{k}.write
+out{k}.write:
+  %xp{k} = getelementptr ptr, ptr %out, i64 {k}
+  %xr{k} = load ptr, ptr %xp{k}
+  %xo{k} = mul i64 %at, {elements * 8}
+  %xx{k} = getelementptr i8, ptr %xr{k}, i64 %xo{k}
+  %xf{k} = icmp eq i64 %to, {FLOATS}
+  br i1 %xf{k}, label %out{k}.floats, label %out{k}.codes
+out{k}.floats:
+  %yf{k} = call i64 @floats_out{k}(ptr %buffer, i64 %n, ptr %xx{k})
+  br label %out{k}.done
+out{k}.codes:
+  %yc{k} = call i64 @codes_out{k}(ptr %buffer, i64 %n, ptr %xx{k})
+  br label %out{k}.done
+out{k}.done:
+"""
