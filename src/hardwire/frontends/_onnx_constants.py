@@ -7,6 +7,7 @@ on the batch is seen. Evaluation is float32 where the file says float32, as in t
 
 from __future__ import annotations
 
+import importlib
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -122,8 +123,7 @@ def evaluate(
 
 def _run(node: Any, name: str, opset: int, inputs: Sequence[Array | None]) -> list[Array]:
     onnx = onnx_package(name)
-    import onnx.reference
-
+    reference = importlib.import_module("onnx.reference")
     _limit(node, name, inputs)
     feeds = {key: value for key, value in zip(node.input, inputs, strict=True) if key and value is not None}
     describe = onnx.helper.make_empty_tensor_value_info
@@ -133,7 +133,7 @@ def _run(node: Any, name: str, opset: int, inputs: Sequence[Array | None]) -> li
     try:
         with np.errstate(all="ignore"), warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            results = onnx.reference.ReferenceEvaluator(graph, opsets={"": opset}).run(None, feeds)
+            results = reference.ReferenceEvaluator(graph, opsets={"": opset}).run(None, feeds)
         return [plain(np.asarray(result), f"layer {name!r} ({node.op_type})") for result in results]
     except HardwireError:
         raise
@@ -166,10 +166,10 @@ def _limit(node: Any, name: str, inputs: Sequence[Array | None]) -> None:
 def quant(record: Record) -> Constant:
     """QONNX `Quant` of a constant: codes and scale, divided and rounded in the constant's own float type."""
     x = record.array("0")
+    x = x if x.dtype.kind == "f" else x.astype(np.float32)
     scale, zero, lo, hi, mode = rules.quant_parts(record)
-    with np.errstate(all="ignore"):
-        y = x / np.asarray(scale, x.dtype) + np.asarray(zero, x.dtype)
     _finite(record, x, scale)
+    y = x / np.asarray(scale, x.dtype) + np.asarray(zero, x.dtype)
     codes = round_real(np.clip(y.astype(np.float64), lo, hi), mode).astype(np.int64) - zero
     return _scaled(codes, scale)
 

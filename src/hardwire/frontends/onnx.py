@@ -21,7 +21,7 @@ from hardwire.frontends._onnx_constants import BATCHES, PURE, QUANTISERS, Consta
 from hardwire.frontends._onnx_file import check, live_digest, onnx_package, opset_of, read_file, tensor
 from hardwire.frontends._onnx_qdq import Integers
 from hardwire.layers import _onnx as rules
-from hardwire.layers import import_rule, supported
+from hardwire.layers import import_rule
 from hardwire.network.graph import Network, NetworkBuilder, Shape
 from hardwire.network.records import Record
 
@@ -230,7 +230,8 @@ class _Walk:
     def _constants_first(self, order: list[Any]) -> list[Any]:
         """Put nodes that depend on no input in front, so that their values are known where they are used."""
         computed = set(self.tensors)
-        late, early = [], []
+        late: list[Any] = []
+        early: list[Any] = []
         for node in order:
             depends = any(key in computed for key in node.input)
             computed.update(node.output if depends else ())
@@ -292,10 +293,9 @@ class _Walk:
 
     def _unknown(self, node: Any, name: str) -> UnsupportedError:
         domain = node.domain or "ai.onnx"
-        known = ", ".join(key.removeprefix("qonnx::") for key in supported("onnx"))
         return UnsupportedError(
             f"layer {name!r}: operator {node.op_type!r} of domain {domain!r} (opset {self.opset}) is not supported",
-            hint=f"supported are {known}, QuantizeLinear, DequantizeLinear, Identity, Dropout and Cast",
+            hint="replace it by operators that are (hardwire.layers.supported('onnx') lists them)",
         )
 
     def _record(self, node: Any, name: str, operands: Iterable[Constant | None]) -> Record:
@@ -407,7 +407,7 @@ class _Walk:
             if key is None:
                 raise self._unknown(node, name)
             raise UnsupportedError(
-                f"layer {name!r} ({node.op_type}): all its operands are constants, and it is not evaluated on constants",
+                f"layer {name!r} ({node.op_type}): all its operands are constants; it is not evaluated on constants",
                 hint="fold the constants before (onnxsim, or onnxruntime's graph optimisation)",
             )
         for output, value in zip(

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from hardwire.errors import UnsupportedError
+from hardwire.errors import ModelError, UnsupportedError
 from hardwire.fixed import MAX_BITS, Floats, Ints, Overflow, Rounding
 from hardwire.network.graph import NetworkBuilder, Shape
 from hardwire.network.records import Record
@@ -48,8 +48,8 @@ def data(record: Record, what: str = "operand") -> str:
     for position in variables:
         if position != 0:
             raise UnsupportedError(
-                f"layer {record.name!r} ({record.kind}): {what} {position} is computed by the model; only a constant is "
-                "supported there",
+                f"layer {record.name!r} ({record.kind}): {what} {position} is computed by the model; only a constant "
+                "is supported there",
                 hint="export the model with its parameters as initialisers, in inference mode",
             )
     if variables != (0,):
@@ -243,6 +243,8 @@ def quantiser_for(
     """Quantiser of a computed tensor; each part broadcasts against it with or without a batch axis of 1."""
     shape = net.shape(x)
     scale, zero, lo, hi, mode = parts
+    if not (np.all(np.isfinite(scale)) and np.all(scale > 0)):
+        raise ModelError(f"layer {record.name!r} ({record.kind}): a scale of {np.ravel(scale)[0]}; it must be positive")
     fitted = [
         without_batch(record, np.asarray(part), shape, what)
         for part, what in ((scale, "a scale"), (lo, "a bit width"), (hi, "a bit width"), (zero, "a zero point"))

@@ -15,7 +15,9 @@ from numpy.typing import NDArray
 from hardwire.errors import ModelError, RangeError, UnsupportedError
 from hardwire.fixed import MAX_BITS, FixedType, Floats, Overflow, Rounding
 from hardwire.ir.builder import KernelBuilder
+from hardwire.layers import _keras as keras
 from hardwire.layers import _onnx as onnx
+from hardwire.layers import _torch as torch
 from hardwire.layers._base import Example, Layer, imports
 from hardwire.layers._lowering import Lowering, Wire, fractions
 from hardwire.layers._scales import column_codes, common_scale
@@ -102,7 +104,7 @@ class Dense(Layer):
             x = net.input("x", shape)
             kind = FixedType(True, 6, 3)
             x = net.add("quantise", "q", [x], {"quantiser": Quantiser.of_type(kind, Rounding.RND, Overflow.SAT)})
-            kernel = rng.integers(-15, 16, (shape[-1], 3))
+            kernel: NDArray[Any] = rng.integers(-15, 16, (shape[-1], 3))
             kernel = kernel if "kernel_scale" in extra else kernel / 16
             y = net.add("dense", "fc", [x], {}, {"kernel": kernel, **extra})
             yield Example(name, net.build([y]))
@@ -194,3 +196,71 @@ def _onnx_dense(
         else:
             params["bias"], params["bias_scale"] = flat, np.broadcast_to(unit.reshape(-1), wide) * beta
     return net.add("dense", record.name, [x], {}, params)
+
+
+# --- PyTorch
+
+
+@imports("torch", "aten.linear.default")
+def _torch_linear(record: Record, net: NetworkBuilder) -> str:
+    """`linear(input, weight (m, k), bias)`."""
+    x, weight = torch.single(record), record.array("1")
+    params = {"kernel": weight.T}
+    if record.has_array("2"):
+        params["bias"] = record.array("2")
+    return net.add("dense", record.name, [x], {}, params)
+
+
+@imports("torch", "aten.addmm.default")
+def _torch_addmm(record: Record, net: NetworkBuilder) -> str:
+    """`beta · bias + alpha · (x @ kernel)`, both factors one."""
+    for factor in ("beta", "alpha"):
+        record.expect(factor, 1, 1.0)
+    x, kernel, bias = torch.single(record), record.array("2"), torch.constant(record, 0, 1)
+    return net.add("dense", record.name, [x], {}, {"kernel": kernel, "bias": np.broadcast_to(bias, kernel.shape[1:])})
+
+
+@imports("torch", "aten.mm.default", "aten.matmul.default")
+def _torch_matmul(record: Record, net: NetworkBuilder) -> str:
+    """A product with one constant factor, on the right or on the left."""
+    x = torch.single(record)
+    shape, left = net.shape(x), record.has_array("0")
+    weight = record.array("0" if left else "1")
+    while weight.ndim > 2 and weight.shape[0] == 1:
+        weight = weight[0]
+    if weight.ndim not in (1, 2):
+        raise UnsupportedError(
+            f"layer {record.name!r} ({record.kind}): a constant factor of shape {weight.shape} (a matrix for each "
+            "position) is not supported"
+        )
+    if left and len(shape) < 2:
+        raise UnsupportedError(
+            f"layer {record.name!r} ({record.kind}): a constant times {('batch', *shape)} mixes examples",
+            hint="put the constant on the right: x @ W",
+        )
+    vector = weight.ndim == 1
+    kernel = weight[:, None] if vector else weight.T if left else weight
+    swap = (*range(len(shape) - 2), len(shape) - 1, len(shape) - 2)
+    if left:
+        x = net.add("transpose", f"{record.name}_columns", [x], {"perm": swap})
+    y = net.add("dense", record.name, [x], {}, {"kernel": kernel})
+    if vector:
+        return net.add("reshape", f"{record.name}_vector", [y], {"shape": net.shape(y)[:-1]})
+    return net.add("transpose", f"{record.name}_rows", [y], {"perm": swap}) if left else y
+
+
+# --- Keras
+
+
+@imports("keras", "Dense")
+def _keras_dense(record: Record, net: NetworkBuilder) -> str:
+    """`Dense`: kernel (k, units), bias (units,), then the activation."""
+    units, bias = record.take("units"), record.take("use_bias", True)
+    activation = record.take("activation", None)
+    record.expect("quantization_config", None)
+    record.expect("lora_rank", None)
+    record.ignore("lora_alpha")
+    params = keras.variables(record, "kernel", *(["bias"] if bias else []))
+    if params["kernel"].ndim != 2 or params["kernel"].shape[1] != units:
+        raise record.unsupported("units", units, f"the kernel in the file has the shape {params['kernel'].shape}")
+    return keras.activated(record, net, net.add("dense", record.name, [keras.single(record)], {}, params), activation)
