@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from hardwire.errors import DataError, HardwireError, RangeError
-from hardwire.solver import AdderCount, AdderGraph, FullAdderCost, csd_weight, solve, solve_cached
+from hardwire.solver import AdderCount, AdderGraph, FullAdderCost, _core, csd_weight, solve, solve_cached
 from hardwire.solver._greedy import minimal_depth
 
 Ints = NDArray[np.int64]
@@ -207,6 +207,32 @@ def test_blocks_of_rows_give_the_same_matrix_and_depth(monkeypatch: pytest.Monke
     assert split.n_adders > whole.n_adders  # it was split
     assert split.n_adders < csd_weight(m).sum() - 16
     assert split.depth() == whole.depth()
+
+
+def test_a_solve_in_short_calls_is_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    m = random_matrix(10, 6)
+    whole = solve(m, depth_limit=1)
+    monkeypatch.setattr("hardwire.solver._greedy._STEPS_PER_CALL", 1)
+    parts = solve(m, depth_limit=1)
+    for name, array in vars(whole).items():
+        assert np.array_equal(array, getattr(parts, name)), name
+
+
+def test_an_interrupt_between_calls_ends_the_solve(monkeypatch: pytest.MonkeyPatch) -> None:
+    calls = []
+    eliminate = _core.eliminate
+
+    def interrupted(*arguments: object) -> object:
+        calls.append(1)
+        if len(calls) == 3:
+            raise KeyboardInterrupt
+        return eliminate(*arguments)  # type: ignore[arg-type]
+
+    monkeypatch.setattr("hardwire.solver._greedy._STEPS_PER_CALL", 1)
+    monkeypatch.setattr(_core, "eliminate", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        solve(random_matrix(6, 6))
+    assert len(calls) == 3
 
 
 def test_cache_returns_the_same_read_only_graph() -> None:

@@ -25,6 +25,9 @@ MAX_LEVELS = 60
 """Depth limits above this bind nothing: 2^depth is kept in 63 bits."""
 
 _PAIRS_UP_TO = 256
+_DE_BRUIJN = 0x03F79D71B4CB0A89
+_BIT_OF = np.zeros(64, np.int64)
+_BIT_OF[[((_DE_BRUIJN << i) & 0xFFFFFFFFFFFFFFFF) >> 58 for i in range(64)]] = np.arange(64)
 NODE_BITS = 25  # two node ids, a distance of 7 bits and a sign fit one int64 key
 
 
@@ -47,22 +50,9 @@ def _key(n: int, s: int, m: int, t: int, opposite: int) -> int:
 
 @kernel
 def _trailing(mask: Mask) -> int:
-    """Index of the lowest set bit of a nonzero mask."""
-    low = np.uint64(mask) & (~np.uint64(mask) + np.uint64(1))
-    n = 0
-    if low & np.uint64(0xFFFFFFFF00000000):
-        n += 32
-    if low & np.uint64(0xFFFF0000FFFF0000):
-        n += 16
-    if low & np.uint64(0xFF00FF00FF00FF00):
-        n += 8
-    if low & np.uint64(0xF0F0F0F0F0F0F0F0):
-        n += 4
-    if low & np.uint64(0xCCCCCCCCCCCCCCCC):
-        n += 2
-    if low & np.uint64(0xAAAAAAAAAAAAAAAA):
-        n += 1
-    return n
+    """Index of the lowest set bit of a nonzero mask, by de Bruijn's sequence (Leiserson et al. 1998)."""
+    low = mask & (~mask + np.uint64(1))
+    return _BIT_OF[(low * np.uint64(_DE_BRUIJN)) >> np.uint64(58)]
 
 
 @kernel

@@ -18,6 +18,7 @@ _CLOSING_SPARE = 1
 
 _STEPS_PER_CALL = 2000
 _BLOCK_WORK = 60_000_000
+"""Pairs of digits that one round may count; larger matrices are done in blocks of rows first."""
 
 
 @dataclass(frozen=True)
@@ -53,10 +54,41 @@ def _used_levels(depth: Ints, used: NDArray[np.bool_]) -> Ints:
     return np.where(used, depth, depth[used].min()) if used.any() else np.zeros_like(depth)
 
 
-def _row_blocks(weight_per_row: Ints, n_cols: int, digits_per_col: Ints) -> int:
-    """Into how many blocks of rows to split, so that counting pairs stays affordable."""
-    work = float((digits_per_col.astype(np.float64) ** 2).sum())
-    return int(min(max(1, np.ceil(work / _BLOCK_WORK)), max(1, weight_per_row.size)))
+@dataclass(frozen=True)
+class _Columns:
+    """The live entries of each column: `members[start[j] : start[j] + size[j]]`, with room for one entry a digit."""
+
+    start: Ints
+    size: Ints
+    members: Ints
+    slot: Ints  # of each entry: its place in `members`
+    digits: Ints
+    kraft: Ints  # Σ 2^depth over the digits
+
+
+def _columns(n_cols: int, e_col: Ints, e_digits: Ints, e_kraft: Ints) -> _Columns:
+    """List the entries by column; `e_col` and the rest are one element an entry."""
+    live = np.flatnonzero(e_digits)
+    order = live[np.argsort(e_col[live], kind="stable")]
+    col = e_col[order]
+    size = np.bincount(col, minlength=n_cols)
+    digits = np.zeros(n_cols, np.int64)
+    np.add.at(digits, col, e_digits[order])
+    kraft = np.zeros(n_cols, np.int64)
+    np.add.at(kraft, col, e_kraft[order])
+    start = np.concatenate([[0], np.cumsum(digits)])
+    place = start[col] + np.arange(order.size) - (np.cumsum(size) - size)[col]
+    members = np.zeros(int(start[-1]) + 1, np.int64)
+    members[place] = order
+    slot = np.full(e_col.size, -1, np.int64)
+    slot[order] = place
+    return _Columns(start, size, members, slot, digits, kraft)
+
+
+def _blocks(digits_per_column: Ints, most: int) -> int:
+    """Into how many blocks of rows to split, so that counting pairs stays affordable; at most `most`."""
+    work = float((digits_per_column.astype(np.float64) ** 2).sum())
+    return int(max(1, min(np.ceil(work / _BLOCK_WORK), most)))
 
 
 def run(matrix: Ints, sources: Sources, deadline: Ints | None, mode: int, seed: int) -> AdderGraph:
@@ -67,33 +99,20 @@ def run(matrix: Ints, sources: Sources, deadline: Ints | None, mode: int, seed: 
     n_src, n_cols = matrix.shape
     pos, neg = csd_masks(matrix)
     digits = popcount(pos | neg)
-    per_col = digits.sum(axis=0)
-    total = int(per_col.sum())
-    blocks = _row_blocks(digits.sum(axis=1), n_cols, per_col)
+    total = int(digits.sum())
+    blocks = _blocks(digits.sum(axis=0), max(n_src, 1))
 
     # entries, node by node; with several blocks of rows a column becomes one virtual column a block
     node, col = np.nonzero(digits)
-    block_of = np.minimum((np.arange(n_src) * blocks) // max(n_src, 1), blocks - 1)
-    virtual = col * blocks + block_of[node]
-    n_virtual = n_cols * blocks
     n_entries = node.size
     capacity = n_entries + total + 1
-    e_col = np.zeros(capacity, np.int32)
+    e_col = np.zeros(capacity, np.int64)
     e_node = np.zeros(capacity, np.int32)
     e_pos = np.zeros(capacity, np.uint64)
     e_neg = np.zeros(capacity, np.uint64)
-    e_slot = np.full(capacity, -1, np.int64)
-    e_col[:n_entries], e_node[:n_entries] = virtual, node
+    e_col[:n_entries] = col * blocks + node * blocks // max(n_src, 1)
+    e_node[:n_entries] = node
     e_pos[:n_entries], e_neg[:n_entries] = pos[node, col], neg[node, col]
-    col_digits = np.bincount(virtual, weights=digits[node, col], minlength=n_virtual).astype(np.int64)
-    col_start = np.concatenate([[0], np.cumsum(col_digits + 1)])
-    col_len = np.bincount(virtual, minlength=n_virtual).astype(np.int64)
-    col_list = np.zeros(int(col_start[-1]) + 1, np.int64)
-    order = np.argsort(virtual, kind="stable")
-    first_of_col = np.concatenate([[0], np.cumsum(col_len)])[:-1]
-    place = col_start[virtual[order]] + np.arange(n_entries) - first_of_col[virtual[order]]
-    col_list[place] = order
-    e_slot[order] = place
 
     n_max = n_src + total + 1
     node_a, node_b = np.zeros(n_max, np.int32), np.zeros(n_max, np.int32)
@@ -109,41 +128,47 @@ def run(matrix: Ints, sources: Sources, deadline: Ints | None, mode: int, seed: 
     node_len[:n_src] = np.bincount(node, minlength=n_src)
     node_first[:n_src] = np.concatenate([[0], np.cumsum(node_len[:n_src])])[:-1][:n_src]
 
-    slack = np.zeros(n_virtual, np.int64)
     limited = deadline is not None
-    if deadline is not None:
-        kraft = (digits * (np.int64(1) << node_depth[:n_src])[:, None]).sum(axis=0)
-        spare = (np.int64(1) << np.clip(deadline - base, 0, _core.MAX_LEVELS)) - kraft
-        slack[:] = np.repeat(spare // blocks, blocks)
-
-    keys, counts, used, heap_score, heap_key, heap_n = _core.count_pairs(
-        n_virtual, col_start, col_len, col_list, e_node, e_pos, e_neg, node_lo, node_hi, mode, seed
-    )
-    n_nodes = n_src
-    while heap_n:
-        n_nodes, n_entries, keys, counts, used, heap_score, heap_key, heap_n = _core.eliminate(
-            _STEPS_PER_CALL, n_nodes, limited, mode, seed,
-            node_a, node_b, node_sa, node_sb, node_neg, node_depth, node_lo, node_hi, node_first, node_len,
-            e_col, e_node, e_pos, e_neg, e_slot, n_entries,
-            col_start, col_len, col_list, col_digits, slack,
-            keys, counts, used, heap_score, heap_key, heap_n,
-        )  # fmt: skip
-
-    if blocks > 1:  # join the blocks of each column again
-        lists = [col_list[col_start[v] : col_start[v] + col_len[v]] for v in range(n_virtual)]
-        joined = [np.concatenate(lists[j * blocks : (j + 1) * blocks]) for j in range(n_cols)]
-        col_len = np.array([x.size for x in joined], np.int64)
-        col_start = np.concatenate([[0], np.cumsum(col_len)])
-        col_list = np.concatenate([*joined, np.zeros(1, np.int64)])
     col_limit = np.full(n_cols, -1, np.int64)
     if deadline is not None:
         col_limit[:] = np.clip(deadline - base, 0, _core.MAX_LEVELS)
+
+    n_nodes = n_src
+    while True:
+        e_digits = popcount(e_pos[:n_entries] | e_neg[:n_entries])
+        e_kraft = e_digits << node_depth[e_node[:n_entries]] if limited else e_digits
+        columns = _columns(n_cols * blocks, e_col[:n_entries], e_digits, e_kraft)
+        slack = np.zeros(n_cols * blocks, np.int64)
+        if limited:
+            spare = (np.int64(1) << col_limit) - columns.kraft.reshape(n_cols, blocks).sum(axis=1)
+            slack[:] = np.repeat(spare // blocks, blocks)
+        e_slot = np.full(capacity, -1, np.int64)
+        e_slot[:n_entries] = columns.slot
+        keys, counts, used, heap_score, heap_key, heap_n = _core.count_pairs(
+            n_cols * blocks, columns.start, columns.size, columns.members,
+            e_node, e_pos, e_neg, node_lo, node_hi, mode, seed,
+        )  # fmt: skip
+        while heap_n:
+            n_nodes, n_entries, keys, counts, used, heap_score, heap_key, heap_n = _core.eliminate(
+                _STEPS_PER_CALL, n_nodes, limited, mode, seed,
+                node_a, node_b, node_sa, node_sb, node_neg, node_depth, node_lo, node_hi, node_first, node_len,
+                e_col, e_node, e_pos, e_neg, e_slot, n_entries,
+                columns.start, columns.size, columns.members, columns.digits, slack,
+                keys, counts, used, heap_score, heap_key, heap_n,
+            )  # fmt: skip
+        if blocks == 1:
+            break
+        # join blocks and go on with the digits that are left
+        fewer = _blocks(columns.digits.reshape(n_cols, blocks).sum(axis=1), blocks // 2)
+        e_col[:n_entries] = e_col[:n_entries] // blocks * fewer + e_col[:n_entries] % blocks * fewer // blocks
+        blocks = fewer
+
     out_node = np.full(n_cols, -1, np.int32)
     out_shift = np.zeros(n_cols, np.int8)
     out_neg = np.zeros(n_cols, np.bool_)
     n_nodes = _core.close_columns(
         n_nodes, col_limit, _CLOSING_SPARE, node_a, node_b, node_sa, node_sb, node_neg, node_depth, node_lo, node_hi,
-        col_start, col_len, col_list, e_node, e_pos, e_neg, out_node, out_shift, out_neg,
+        columns.start, columns.size, columns.members, e_node, e_pos, e_neg, out_node, out_shift, out_neg,
     )  # fmt: skip
     new = slice(n_src, n_nodes)
     return AdderGraph(
