@@ -318,7 +318,13 @@ class _Run:
         record = Record(name, layer.kind, tuple(inputs), attrs, arrays, walker.versions)
         record.ignore("name", *_PLUMBING)
         _expect_float(record)
-        tensor = rule(record, walker.net)
+        try:
+            tensor = rule(record, walker.net)
+        except (TypeError, ValueError, KeyError, IndexError, AttributeError, ArithmeticError) as error:
+            raise ModelError(
+                f"layer {name!r} ({layer.kind}): its settings are not as Keras writes them: {error}",
+                hint="save the model again with model.save(...)",
+            ) from error
         record.finish()
         return [tensor]
 

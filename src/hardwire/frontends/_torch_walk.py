@@ -1,0 +1,263 @@
+"""The walk over an exported graph: constants bound and folded, one record for each ATen operator."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hardwire.errors import ModelError, UnsupportedError
+from hardwire.frontends._archive import broken
+from hardwire.frontends._torch_archive import DTYPES, ExportedFile
+from hardwire.frontends._torch_constants import evaluate
+from hardwire.layers import import_rule
+from hardwire.network.graph import NetworkBuilder
+from hardwire.network.records import Record
+
+Batch = int | str
+"""A fixed batch size, or the name of its symbol."""
+
+_CHECKS = ("_assert", "sym_constrain", "_assert_tensor_metadata", "_assert_async")
+_INTEGERS = ("int", "uint", "bool")
+
+
+class TorchWalker:
+    """Turns an `ExportedFile` into nodes of a `NetworkBuilder`; `label` names the file in errors."""
+
+    def __init__(self, label: str, net: NetworkBuilder, file: ExportedFile) -> None:
+        self.label = label
+        self.net = net
+        self.file = file
+        self.graph: Mapping[str, Any] = file.module["graph"]
+        self.tensors: dict[str, str] = {}
+        self.constants: dict[str, NDArray[Any]] = {}
+        self.symbols: dict[str, int | None] = {}
+        self.batch: Batch | None = None
+
+    def walk(self) -> list[str]:
+        """Add all nodes; returns the output tensors."""
+        try:
+            self._bind_inputs()
+            nodes = self.graph["nodes"]
+            for node in nodes:
+                self._node(node)
+            return self._outputs()
+        except (KeyError, TypeError, AttributeError, IndexError) as error:
+            raise broken(
+                self.label, f"the graph is not as PyTorch writes it ({type(error).__name__}: {error})"
+            ) from error
+
+    # Inputs and outputs.
+
+    def _bind_inputs(self) -> None:
+        for spec in self.file.module["signature"]["input_specs"]:
+            (kind, content), *more = spec.items()
+            if more:
+                raise broken(self.label, "an input of the graph has two meanings")
+            if kind == "user_input":
+                if "as_tensor" in content["arg"]:
+                    self._declare(content["arg"]["as_tensor"]["name"])
+                elif "as_none" not in content["arg"]:
+                    raise UnsupportedError(
+                        f"model {self.label}: input {content['arg']!r:.80} is no tensor",
+                        hint="export the model with tensors as inputs only",
+                    )
+            elif kind in ("parameter", "buffer", "tensor_constant"):
+                name = content["parameter_name" if kind == "parameter" else f"{kind}_name"]
+                if name not in self.file.tensors:
+                    raise broken(self.label, f"the {kind.replace('_', ' ')} {name!r} is missing")
+                value = self.file.tensors[name]
+                if value.dtype.kind == "f" and not np.all(np.isfinite(value)):
+                    at = np.argwhere(~np.isfinite(value))[0].tolist()
+                    raise ModelError(
+                        f"layer {name.rpartition('.')[0] or name!r}: parameter {name.rpartition('.')[2]!r} holds "
+                        f"{value[tuple(at)]} at {at}",
+                        hint="retrain or repair the model; NaN and infinity have no fixed-point value",
+                    )
+                self.constants[content["arg"]["name"]] = value
+            elif kind != "constant_input":
+                raise UnsupportedError(f"model {self.label}: an input of the kind {kind!r} is not supported")
+        if not self.tensors:
+            raise ModelError(f"model {self.label}: the exported program has no tensor as input")
+
+    def _declare(self, name: str) -> None:
+        sizes = self._sizes(name)
+        if not sizes:
+            raise ModelError(f"model {self.label}: input {name!r} has no axes; the first must be the batch")
+        if self.batch is None:
+            self.batch = sizes[0]
+        elif self.batch != sizes[0]:
+            raise ModelError(
+                f"model {self.label}: input {name!r} has {sizes[0]} examples on axis 0, another has {self.batch}",
+                hint="axis 0 of every input is the batch; export with examples of one batch size",
+            )
+        open_ = [dim for dim in sizes[1:] if isinstance(dim, str)]
+        if open_:
+            raise ModelError(
+                f"model {self.label}: input {name!r} has the shape {tuple(sizes)} with open dimensions",
+                hint="only the batch may be dynamic; export the model with fixed other dimensions",
+            )
+        self.tensors[name] = self.net.input(name, tuple(int(dim) for dim in sizes[1:]))
+
+    def _outputs(self) -> list[str]:
+        outputs = []
+        for spec in self.file.module["signature"]["output_specs"]:
+            (kind, content), *_ = spec.items()
+            if kind != "user_output":
+                raise UnsupportedError(
+                    f"model {self.label}: it changes its own state when it runs ({kind.replace('_', ' ')})",
+                    hint="export the model in evaluation mode (model.eval())",
+                )
+            if "as_none" in content["arg"]:
+                continue
+            if "as_tensor" not in content["arg"]:
+                raise UnsupportedError(f"model {self.label}: an output is no tensor: {content['arg']!r:.80}")
+            name = content["arg"]["as_tensor"]["name"]
+            if name not in self.tensors:
+                raise UnsupportedError(f"model {self.label}: output {name!r} does not depend on the inputs")
+            outputs.append(self.tensors[name])
+        if not outputs:
+            raise ModelError(f"model {self.label}: the exported program has no output")
+        return outputs
+
+    # Nodes.
+
+    def _node(self, node: Mapping[str, Any]) -> None:
+        kind = str(node["target"]).removeprefix("torch.ops.")
+        outputs = [item["as_tensor"]["name"] for item in node["outputs"] if "as_tensor" in item]
+        name = self._name(node, outputs)
+        short = kind.split(".")[1] if kind.count(".") else kind
+        if kind.startswith("aten.") and short.startswith(_CHECKS):
+            return
+        if not outputs:
+            self._symbol(node, kind, name)
+            return
+        inputs, arrays, attrs, operands = [], {}, {}, []
+        for position, item in enumerate(node["inputs"]):
+            (form, value), *_ = item["arg"].items()
+            if form == "as_none":
+                continue
+            found = _tensor_names(form, value)
+            if found is None:
+                attrs[item["name"]] = self._plain(name, kind, item["name"], form, value)
+                continue
+            for tensor in found:
+                if tensor in self.tensors:
+                    inputs.append(self.tensors[tensor])
+                elif tensor in self.constants:
+                    arrays[str(position)] = self.constants[tensor]
+                    operands.append(self.constants[tensor])
+                else:
+                    raise UnsupportedError(
+                        f"layer {name!r} ({kind}): it reads {tensor!r}, an output that hardwire does not compute"
+                    )
+        if not inputs:
+            self.constants[outputs[0]] = evaluate(name, kind, operands, attrs)
+            return
+        rule = import_rule("torch", kind)
+        if rule is None:
+            raise UnsupportedError(
+                f"layer {name!r}: the PyTorch operator {kind!r} is not supported",
+                hint="replace it with supported operators (docs: layers), or report it with the model",
+            )
+        versions = {
+            "batch": self.batch,
+            "dtype_in": self._dtype(_first_tensor(node)),
+            "dtype_out": self._dtype(outputs[0]),
+            "torch_version": self.file.torch_version,
+        }
+        record = Record(name, kind, tuple(inputs), attrs, arrays, versions)
+        try:
+            tensor = rule(record, self.net)
+        except (TypeError, ValueError, KeyError, IndexError, AttributeError, ArithmeticError) as error:
+            raise ModelError(f"layer {name!r} ({kind}): its operands or arguments do not fit: {error}") from error
+        record.finish()
+        self._check_shape(name, kind, outputs[0], tensor)
+        self.tensors[outputs[0]] = tensor
+
+    def _check_shape(self, name: str, kind: str, output: str, tensor: str) -> None:
+        """Compare with the shape that PyTorch recorded: what touches the batch axis shows here at the latest."""
+        sizes, shape = self._sizes(output), self.net.shape(tensor)
+        if not sizes or sizes[0] != self.batch or tuple(sizes[1:]) != shape:
+            kept = (self.batch, *shape)
+            raise UnsupportedError(
+                f"layer {name!r} ({kind}): its output has the shape {tuple(sizes)}, not {kept} with the batch first",
+                hint="axis 0 must stay the batch and examples must not be mixed",
+            )
+
+    def _symbol(self, node: Mapping[str, Any], kind: str, name: str) -> None:
+        """Bind the result of an operator on sizes: a number, or None for the batch and what is made from it."""
+        for item in node["outputs"]:
+            if "as_sym_int" in item:
+                value = self.graph.get("sym_int_values", {}).get(item["as_sym_int"]["as_name"], {})
+                self.symbols[item["as_sym_int"]["as_name"]] = None if self._is_batch(value) else value.get("as_int")
+                if not self._is_batch(value) and "as_int" not in value:
+                    self.symbols[item["as_sym_int"]["as_name"]] = -2
+            elif "as_sym_bool" not in item and "as_sym_float" not in item:
+                raise UnsupportedError(f"layer {name!r}: the PyTorch operator {kind!r} is not supported")
+
+    def _is_batch(self, value: Mapping[str, Any]) -> bool:
+        return "as_expr" in value and _symbol_name(value["as_expr"]["expr_str"]) == self.batch
+
+    # Arguments.
+
+    def _plain(self, name: str, kind: str, attr: str, form: str, value: Any) -> Any:
+        """Return an argument that is no tensor as a Python value; the batch's size is None."""
+        if form in ("as_int", "as_float", "as_bool", "as_string", "as_ints", "as_floats", "as_bools", "as_strings"):
+            return float(value) if form == "as_float" else value
+        if form == "as_sym_int":
+            return self._size(value)
+        if form == "as_sym_ints":
+            return [self._size(item) for item in value]
+        if form == "as_scalar_type":
+            return DTYPES.get(value, f"type {value}")
+        if form in ("as_memory_format", "as_layout", "as_device"):
+            return value
+        raise UnsupportedError(f"layer {name!r} ({kind}): argument {attr!r} ({form[3:]}) is not understood")
+
+    def _size(self, value: Mapping[str, Any]) -> int | None:
+        return value["as_int"] if "as_int" in value else self.symbols.get(value["as_name"], -2)
+
+    def _sizes(self, tensor: str) -> list[Batch]:
+        found = self.graph["tensor_values"][tensor]["sizes"]
+        return [item["as_int"] if "as_int" in item else _symbol_name(item["as_expr"]["expr_str"]) for item in found]
+
+    def _dtype(self, tensor: str | None) -> str:
+        value = self.graph["tensor_values"].get(tensor, {})
+        return DTYPES.get(value.get("dtype"), "unknown")
+
+    def _name(self, node: Mapping[str, Any], outputs: list[str]) -> str:
+        """Name a node after the path of its module; operators outside PyTorch's own modules add their own name."""
+        own = str(node.get("name") or (outputs[0] if outputs else node["target"]))
+        stack = str(node.get("metadata", {}).get("nn_module_stack", ""))
+        path, _, module = stack.split(";")[-1].partition(",")[2].partition(",")
+        path = re.sub(r"@\d+", "", path)
+        if not path:
+            return own
+        return path if module.startswith("torch.nn.modules.") else f"{path}.{own}"
+
+
+def _tensor_names(form: str, value: Any) -> list[str] | None:
+    """Names of the tensors of an argument; None for other arguments."""
+    if form == "as_tensor":
+        return [value["name"]]
+    if form == "as_tensors":
+        return [item["name"] for item in value]
+    if form == "as_optional_tensor":
+        return [value["as_tensor"]["name"]] if "as_tensor" in value else []
+    if form == "as_optional_tensors":
+        return [item["as_tensor"]["name"] for item in value if "as_tensor" in item]
+    return None
+
+
+def _first_tensor(node: Mapping[str, Any]) -> str | None:
+    return next((item["arg"]["as_tensor"]["name"] for item in node["inputs"] if "as_tensor" in item["arg"]), None)
+
+
+def _symbol_name(expression: str) -> str:
+    """Return `s17` of `Symbol('s17', positive=True, integer=True)`; other expressions as they stand."""
+    match = re.fullmatch(r"Symbol\('(\w+)'[^()]*\)", expression)
+    return match.group(1) if match else expression
