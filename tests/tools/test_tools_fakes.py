@@ -18,7 +18,7 @@ from hardwire.tools.harness import add_harness
 Fake = Callable[[str, str], Path]
 
 
-@pytest.fixture()
+@pytest.fixture
 def fake(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Fake:
     """Install a Python program as a tool, through its variable."""
 
@@ -48,7 +48,7 @@ YOSYS = """
 """
 
 
-@pytest.fixture()
+@pytest.fixture
 def source(tmp_path: Path) -> Path:
     folder = tmp_path / "a folder"
     folder.mkdir()
@@ -193,5 +193,7 @@ def test_missing_simulators_are_named(tmp_path: Path, source: Path, monkeypatch:
     x = {"x": np.zeros((1, 1), np.uint64)}
     with pytest.raises(MissingToolError, match=r"iverilog .*is not installed\n  try: apt-get install iverilog, or set"):
         icarus.simulate([source], "top", x, {"x": 1, "y": 1}, 1, workdir=tmp_path)
-    with pytest.raises(MissingToolError, match=r"c\+\+ .*is not installed\n  try: apt-get install g\+\+, or set HARD"):
+    with pytest.raises(
+        MissingToolError, match=r"cxx .*is not installed\n  try: apt-get install g\+\+, or set HARDWIRE_CXX"
+    ):
         verilator.simulate([source], "top", x, {"x": 1, "y": 1}, 1, workdir=tmp_path)

@@ -28,7 +28,7 @@ def program(folder: Path, name: str, text: str) -> Path:
     return path
 
 
-@pytest.fixture()
+@pytest.fixture
 def path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """An empty search path."""
     folder = tmp_path / "bin"
@@ -86,7 +86,7 @@ def test_the_variable_overrides_everything(path: Path, tmp_path: Path, monkeypat
 def test_every_tool_is_reported_with_a_way_to_get_it(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(PythonPackage, "folder", lambda self: None)
     rows = {row.name: row for row in status()}
-    assert {"yosys", "nextpnr-ecp5", "ecppack", "verilator", "iverilog", "vvp", "c++", "make"} <= set(rows)
+    assert {"yosys", "nextpnr-ecp5", "ecppack", "verilator", "iverilog", "vvp", "cxx", "make"} <= set(rows)
     for row in rows.values():
         assert not row.ok
         assert row.problem is not None

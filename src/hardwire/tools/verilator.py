@@ -42,7 +42,7 @@ TOOL = Tool(
     version_pattern=r"Verilator (\d+\.\d+)",
 )
 COMPILER = Tool(
-    name="c++",
+    name="cxx",
     purpose="compiles what Verilator writes",
     commands=("c++", "g++", "clang++"),
     apt="g++",
