@@ -21,11 +21,19 @@ def round_affine(
 
     The function is monotone, so that it is decided by where each result is first reached. The smallest shift `s` is
     taken for which integers m and c exist with `(m·x + c) >> s` stepping at the same places; only steps between `lo`
-    and `hi` matter, which makes m short. None if it has too many steps or if no m fits.
+    and `hi` matter, which makes m short. None if it has too many steps or if no m fits, as where ties go to even and
+    the function meets several (then its own slope is short).
     """
-    if slope < 0:
-        x, slope = b.neg(x), -slope
+    if mode in (Rounding.TRN_ZERO, Rounding.AWAY):
+        # Steps are uneven around zero, but those above and those below it are even: one part is always 0.
+        above, below = (Rounding.TRN, Rounding.CEIL) if mode is Rounding.TRN_ZERO else (Rounding.CEIL, Rounding.TRN)
+        up = round_affine(b, x, slope, offset, 0, max(hi, 0), above)
+        down = round_affine(b, x, slope, offset, min(lo, 0), 0, below)
+        return None if up is None or down is None else b.clamp(b.add(up, down), lo, hi)
     low, high = b.range(x)
+    sign = -1 if slope < 0 else 1
+    if sign < 0:
+        low, high, slope = -high, -low, -slope
     first, last = (min(max(exact_round(slope * end + offset, mode), lo), hi) for end in (low, high))
     if first == last:
         return b.const(first)
@@ -47,7 +55,7 @@ def round_affine(
             constant = _roundest(least, most)
             if max(width_of(min(low * m, 0) + constant, max(high * m, 0) + constant), m.bit_length()) >= MAX_BITS:
                 return None
-            return b.clamp(b.round(b.linear([x], [m], constant), shift, Rounding.TRN), first, last)
+            return b.clamp(b.round(b.linear([x], [sign * m], constant), shift, Rounding.TRN), first, last)
     return None
 
 

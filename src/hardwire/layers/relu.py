@@ -108,6 +108,7 @@ class Clip(Layer):
                 least = multiple(node, lo, scale[full], "lower bound")
             if met_hi and hi is not None:
                 most = multiple(node, hi, scale[full], "upper bound")
+                least = least if met_lo else min(least, most)
             return b.clamp(value, least, max(least, most))
 
         return low.elementwise(node, [x], rule, scale, [scales])
