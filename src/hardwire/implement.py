@@ -27,7 +27,7 @@ class NotVerilogError(HardwireError):
 
 def verilog_of(design: Design, folder: Path) -> list[Path]:
     """Write (or find) the design's Verilog sources under `folder`; returns their paths."""
-    sources = [name for name in design.files if name.startswith("rtl/") and name.endswith(".v")]
+    sources = [name for name in design.files if name.endswith(".v") and not name.startswith("tb/")]
     if not sources:
         raise NotVerilogError(f"design {design.name!r} has no Verilog files", hint="compile it with --backend verilog")
     paths = []
