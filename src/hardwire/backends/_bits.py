@@ -1,0 +1,96 @@
+"""Verilog expressions for bits of a value: every extension is written out, so that all tools agree on it.
+
+No expression depends on Verilog's own sign rules, except a few that name `$signed` on both sides.
+"""
+
+from __future__ import annotations
+
+from hardwire.backends._names import signal_names
+from hardwire.schedule.circuit import Circuit
+from hardwire.targets._facts import trailing_zeros
+
+
+def literal(value: int, bits: int) -> str:
+    """Return the low `bits` bits of `value` as a sized literal."""
+    value &= (1 << bits) - 1
+    return f"{bits}'d{value}" if value < 10 else f"{bits}'h{value:x}"
+
+
+def concat(parts: list[str]) -> str:
+    """Return `{high, …, low}`, or the only part."""
+    return parts[0] if len(parts) == 1 else "{" + ", ".join(parts) + "}"
+
+
+class Bits:
+    """Names and bits of a circuit's values, as plain Python lists for speed."""
+
+    def __init__(self, circuit: Circuit) -> None:
+        kernel = circuit.kernel
+        self.names = signal_names(circuit)
+        self.width: list[int] = kernel.widths.tolist()
+        self.lo: list[int] = kernel.lo.tolist()
+        self.hi: list[int] = kernel.hi.tolist()
+        self.stage: list[int] = circuit.stage.tolist()
+        self.root: list[int] = circuit.root.tolist()
+        self.shift: list[int] = circuit.shift.tolist()
+        self.zeros: list[int] = trailing_zeros(kernel).tolist()
+
+    def signed(self, v: int) -> bool:
+        """Whether value `v` is two's complement."""
+        return self.lo[v] < 0
+
+    def name(self, v: int, stage: int) -> str:
+        """Name of value `v` (a root, not constant) as it is available in `stage`."""
+        late = stage - self.stage[v]
+        return f"{self.names[v]}_r{late}" if late else self.names[v]
+
+    def of(self, v: int, stage: int, low: int, count: int) -> str:
+        """Bits `low … low + count - 1` of value `v` in `stage`, its sign (or zeros) continued without end."""
+        if self.lo[v] == self.hi[v]:
+            return literal(self.lo[v] >> low, count)
+        shift = self.shift[v]
+        if shift:
+            root = self.root[v]
+            if low >= shift:
+                return self.of(root, stage, low - shift, count)
+            if low + count <= shift:
+                return literal(0, count)
+            return concat([self.of(root, stage, 0, low + count - shift), literal(0, shift - low)])
+        v = self.root[v]
+        name, width = self.name(v, stage), self.width[v]
+        top = width - 1
+        above = low + count - width
+        parts = []
+        if above > 0:
+            extended = min(above, count)
+            if self.lo[v] >= 0:
+                parts.append(literal(0, extended))
+            else:
+                sign = name if width == 1 else f"{name}[{top}]"
+                parts.append(sign if extended == 1 else f"{{{extended}{{{sign}}}}}")
+        if low < width:
+            high = min(low + count, width) - 1
+            if low == 0 and high == top:
+                parts.append(name)
+            elif low == high:
+                parts.append(f"{name}[{low}]")
+            else:
+                parts.append(f"{name}[{high}:{low}]")
+        return concat(parts)
+
+    def sign(self, v: int, stage: int) -> str:
+        """The sign bit; a literal 0 for a value that is never negative."""
+        return self.of(v, stage, self.width[v], 1)
+
+    def any(self, v: int, stage: int, low: int, count: int) -> str:
+        """Whether any of these bits is 1, as one bit."""
+        bits = self.of(v, stage, low, count)
+        return bits if count == 1 else f"(|{bits})"
+
+    def extended(self, v: int, stage: int, signed: bool) -> str:
+        """The whole value, with a leading 0 if it must be read as signed and isn't."""
+        return self.of(v, stage, 0, self.span(v, signed))
+
+    def span(self, v: int, signed: bool) -> int:
+        """Bits of `extended`."""
+        return max(1, self.width[v] + (signed and self.lo[v] >= 0))

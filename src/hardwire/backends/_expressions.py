@@ -1,0 +1,258 @@
+"""The Verilog expression of every op: one function an op, each returns exactly `width` bits."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from hardwire.backends._bits import Bits, concat, literal
+from hardwire.errors import InternalError
+from hardwire.fixed import Rounding, width_of
+from hardwire.ir.ops import OpCode
+from hardwire.ir.program import Kernel
+from hardwire.schedule.circuit import Circuit
+
+
+def address_bits(lo: int, hi: int) -> int:
+    """Low bits that tell the codes `lo … hi` apart, at least 1."""
+    return max(1, (hi - lo).bit_length())
+
+
+class Expressions:
+    """Writes the right-hand side of each value's assignment."""
+
+    def __init__(self, circuit: Circuit, bits: Bits) -> None:
+        kernel: Kernel = circuit.kernel
+        self.bits = bits
+        self.kernel = kernel
+        self.op: list[int] = kernel.op.tolist()
+        self.a: list[int] = kernel.a.tolist()
+        self.b: list[int] = kernel.b.tolist()
+        self.c: list[int] = kernel.c.tolist()
+        self.p: list[int] = kernel.p.tolist()
+        self.q: list[int] = kernel.q.tolist()
+        self.functions: dict[tuple[int, int, int, int, int], str] = {}
+        """(table, lowest and highest code read, code of the first entry, output bits) → function name."""
+        self._rules: dict[int, Callable[[int, int, int], str]] = {
+            OpCode.ADD: self._add,
+            OpCode.SUB: self._sub,
+            OpCode.MUL: self._mul,
+            OpCode.ROUND: self._round,
+            OpCode.WRAP: self._wrap,
+            OpCode.CLAMP: self._clamp,
+            OpCode.MIN: self._min,
+            OpCode.MAX: self._max,
+            OpCode.LESS: self._less,
+            OpCode.EQUAL: self._equal,
+            OpCode.SELECT: self._select,
+            OpCode.TABLE: self._table,
+            OpCode.AND: self._and,
+            OpCode.OR: self._or,
+            OpCode.XOR: self._xor,
+        }
+
+    def __call__(self, i: int) -> str:
+        """Expression of value `i` (no input, constant or view) in its stage, `width` bits."""
+        rule = self._rules.get(self.op[i])
+        if rule is None:
+            origin = self.kernel.origins[int(self.kernel.origin[i])]
+            raise InternalError(f"layer {origin!r}: the Verilog back end has no rule for {OpCode(self.op[i]).name}")
+        return rule(i, self.bits.stage[i], self.bits.width[i])
+
+    def _add(self, i: int, s: int, width: int) -> str:
+        bits, (a, b), (p, q) = self.bits, (self.a[i], self.b[i]), (self.p[i], self.q[i])
+        if bits.lo[a] == bits.hi[a] == 0:
+            return self._shifted(b, q, s, width)
+        if bits.lo[b] == bits.hi[b] == 0:
+            return self._shifted(a, p, s, width)
+        p, q = p + bits.zeros[a], q + bits.zeros[b]
+        if p > q:
+            a, b, p, q = b, a, q, p
+        # Now the bits of `a` below b's first one pass by the adder, and those below a's first one are 0.
+        za, zb = bits.zeros[a], bits.zeros[b]
+        if q >= width:
+            return self._shifted(a, p - za, s, width)
+        low = self._low(a, za, p, q, s)
+        upper = width - q
+        if bits.lo[a] >= 0 and bits.width[a] - za <= q - p:
+            return concat([bits.of(b, s, zb, upper), *low])
+        total = f"{bits.of(a, s, za + q - p, upper)} + {bits.of(b, s, zb, upper)}"
+        return f"{{{', '.join([total, *low])}}}" if low else total
+
+    def _low(self, v: int, first: int, p: int, q: int, s: int) -> list[str]:
+        """Bits below q of `(v >> first) << p`."""
+        low = [self.bits.of(v, s, first, q - p)] if q > p else []
+        return [*low, literal(0, p)] if p else low
+
+    def _sub(self, i: int, s: int, width: int) -> str:
+        bits, (a, b), (p, q) = self.bits, (self.a[i], self.b[i]), (self.p[i], self.q[i])
+        if bits.lo[b] == bits.hi[b] == 0:
+            return self._shifted(a, p, s, width)
+        za, zb = bits.zeros[a], bits.zeros[b]
+        p, q = p + za, q + zb
+        if bits.lo[a] == bits.hi[a] == 0:
+            p, za = q, 0
+        if p > q:
+            # The subtrahend reaches lower: all of its bits take part.
+            if q >= width:
+                return literal(0, width)
+            gap, count = p - q, width - q
+            if count <= gap:
+                first = literal(0, count)
+            else:
+                first = concat([bits.of(a, s, za, count - gap), literal(0, gap)])
+            total = f"{first} - {bits.of(b, s, zb, count)}"
+            return f"{{{total}, {literal(0, q)}}}" if q else total
+        if q >= width:
+            return self._shifted(a, p - za, s, width)
+        low = self._low(a, za, p, q, s)
+        total = f"{bits.of(a, s, za + q - p, width - q)} - {bits.of(b, s, zb, width - q)}"
+        return f"{{{', '.join([total, *low])}}}" if low else total
+
+    def _shifted(self, v: int, shift: int, s: int, width: int) -> str:
+        if shift == 0:
+            return self.bits.of(v, s, 0, width)
+        if shift >= width:
+            return literal(0, width)
+        return concat([self.bits.of(v, s, 0, width - shift), literal(0, shift)])
+
+    def _mul(self, i: int, s: int, width: int) -> str:
+        bits, a, b = self.bits, self.a[i], self.b[i]
+        if not bits.signed(a) and not bits.signed(b):
+            return f"{bits.extended(a, s, False)} * {bits.extended(b, s, False)}"
+        return f"$signed({bits.extended(a, s, True)}) * $signed({bits.extended(b, s, True)})"
+
+    def _round(self, i: int, s: int, width: int) -> str:
+        bits, a, p, mode = self.bits, self.a[i], self.p[i], self.q[i]
+        below = bits.of(a, s, p, width)
+        if mode == Rounding.TRN or p == 0:
+            return below
+        half, sign = bits.of(a, s, p - 1, 1), bits.sign(a, s)
+        rest = bits.any(a, s, 0, p - 1) if p > 1 else "1'd0"
+        dropped = bits.any(a, s, 0, p)
+        signed = bits.signed(a)
+        if mode == Rounding.RND:
+            up = half
+        elif mode == Rounding.RND_MIN_INF:
+            up = f"{half} & {rest}"
+        elif mode == Rounding.RND_ZERO:
+            up = f"{half} & ({rest} | {sign})" if signed else f"{half} & {rest}"
+        elif mode == Rounding.RND_INF:
+            up = f"{half} & ({rest} | ~{sign})" if signed else half
+        elif mode == Rounding.RND_CONV:
+            up = f"{half} & ({rest} | {bits.of(a, s, p, 1)})"
+        elif mode == Rounding.CEIL:
+            up = dropped
+        elif mode == Rounding.AWAY:
+            up = f"{dropped} & ~{sign}" if signed else dropped
+        else:
+            assert mode == Rounding.TRN_ZERO
+            if not signed:
+                return below
+            up = f"{dropped} & {sign}"
+        if width > 1:
+            up = f"{{{literal(0, width - 1)}, {up}}}"
+        elif " " in up:
+            up = f"({up})"
+        return f"{below} + {up}"
+
+    def _wrap(self, i: int, s: int, width: int) -> str:
+        bits, a, p = self.bits, self.a[i], self.p[i]
+        if width <= p:
+            return bits.of(a, s, 0, width)
+        kept = bits.of(a, s, 0, p)
+        sign = bits.of(a, s, p - 1, 1) if self.q[i] else "1'd0"
+        return f"{{{{{width - p}{{{sign}}}}}, {kept}}}"
+
+    def _clamp(self, i: int, s: int, width: int) -> str:
+        bits, a, low, high = self.bits, self.a[i], self.p[i], self.q[i]
+        result = bits.of(a, s, 0, width)
+        over = bits.hi[a] > high
+        under = bits.lo[a] < low
+        if under and low == 0 and not over:
+            sign = bits.sign(a, s)
+            return f"{result} & " + (f"~{sign}" if width == 1 else f"{{{width}{{~{sign}}}}}")
+        if over:
+            result = f"{self._above(a, high, s)} ? {literal(high, width)} : {result}"
+        if under:
+            result = f"{self._beneath(a, low, s)} ? {literal(low, width)} : {result}"
+        return result
+
+    def _above(self, a: int, bound: int, s: int) -> str:
+        """Whether a > bound, from the top bits where bound + 1 is a power of two."""
+        bits, next_ = self.bits, bound + 1
+        if next_ == 0:
+            return f"~{bits.sign(a, s)}" if bits.signed(a) else "1'd1"
+        top = bits.width[a] - bits.signed(a)
+        if next_ > 0 and next_ & bound == 0:
+            k = next_.bit_length() - 1
+            large = bits.any(a, s, k, top - k)
+            return f"(~{bits.sign(a, s)} & {large})" if bits.signed(a) else large
+        return self._compare(a, "<", bound, s, swapped=True)
+
+    def _beneath(self, a: int, bound: int, s: int) -> str:
+        """Whether a < bound, from the top bits where bound is 0 or -2^k."""
+        bits = self.bits
+        if bound == 0:
+            return bits.sign(a, s)
+        if bound < 0 and -bound & (-bound - 1) == 0:
+            k = (-bound).bit_length() - 1
+            upper = bits.of(a, s, k, bits.width[a] - 1 - k)
+            return f"({bits.sign(a, s)} & ~(&{upper}))"
+        return self._compare(a, "<", bound, s)
+
+    def _compare(self, a: int, relation: str, bound: int, s: int, swapped: bool = False) -> str:
+        bits = self.bits
+        signed = bits.signed(a) or bound < 0
+        span = max(bits.span(a, signed), width_of(bound, bound) + (signed and bound >= 0))
+        left, right = bits.of(a, s, 0, span), literal(bound, span)
+        if swapped:
+            left, right = right, left
+        return f"($signed({left}) {relation} $signed({right}))" if signed else f"({left} {relation} {right})"
+
+    def _ordered(self, i: int, s: int) -> str:
+        bits, a, b = self.bits, self.a[i], self.b[i]
+        signed = bits.signed(a) or bits.signed(b)
+        span = max(bits.span(a, signed), bits.span(b, signed))
+        left, right = bits.of(a, s, 0, span), bits.of(b, s, 0, span)
+        return f"$signed({left}) < $signed({right})" if signed else f"{left} < {right}"
+
+    def _min(self, i: int, s: int, width: int) -> str:
+        first, second = (self.bits.of(v, s, 0, width) for v in (self.a[i], self.b[i]))
+        return f"({self._ordered(i, s)}) ? {first} : {second}"
+
+    def _max(self, i: int, s: int, width: int) -> str:
+        first, second = (self.bits.of(v, s, 0, width) for v in (self.a[i], self.b[i]))
+        return f"({self._ordered(i, s)}) ? {second} : {first}"
+
+    def _less(self, i: int, s: int, width: int) -> str:
+        return self._ordered(i, s)
+
+    def _equal(self, i: int, s: int, width: int) -> str:
+        bits, a, b = self.bits, self.a[i], self.b[i]
+        signed = bits.signed(a) or bits.signed(b)
+        span = max(bits.span(a, signed), bits.span(b, signed))
+        return f"{bits.of(a, s, 0, span)} == {bits.of(b, s, 0, span)}"
+
+    def _select(self, i: int, s: int, width: int) -> str:
+        bits, a = self.bits, self.a[i]
+        chosen = bits.any(a, s, 0, max(1, bits.width[a]))
+        return f"{chosen} ? {bits.of(self.b[i], s, 0, width)} : {bits.of(self.c[i], s, 0, width)}"
+
+    def _table(self, i: int, s: int, width: int) -> str:
+        # The low bits that tell the codes of a's range apart are address enough.
+        bits, a = self.bits, self.a[i]
+        key = (self.p[i], bits.lo[a], bits.hi[a], self.q[i], width)
+        name = self.functions.setdefault(key, f"table_{len(self.functions)}")
+        return f"{name}({bits.of(a, s, 0, address_bits(bits.lo[a], bits.hi[a]))})"
+
+    def _bitwise(self, i: int, s: int, width: int, sign: str) -> str:
+        return f"{self.bits.of(self.a[i], s, 0, width)} {sign} {self.bits.of(self.b[i], s, 0, width)}"
+
+    def _and(self, i: int, s: int, width: int) -> str:
+        return self._bitwise(i, s, width, "&")
+
+    def _or(self, i: int, s: int, width: int) -> str:
+        return self._bitwise(i, s, width, "|")
+
+    def _xor(self, i: int, s: int, width: int) -> str:
+        return self._bitwise(i, s, width, "^")

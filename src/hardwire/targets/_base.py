@@ -1,0 +1,273 @@
+"""What a target is: resources of a part, what each op costs on it, how long each op takes.
+
+The op rules are written once for every fabric of k-input LUTs with a carry chain of one bit a LUT; families differ in
+the numbers of `Costs` and `Delays`. They describe what the Verilog back end writes: an adder spans the bits where its
+operands overlap, a clamp at powers of two looks at the top bits alone, a table is a tree of LUTs and muxes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hardwire.errors import InternalError
+from hardwire.fixed import Ints, Rounding
+from hardwire.ir.ops import OpCode
+from hardwire.ir.program import Kernel
+from hardwire.solver.cost import AdderShapes, FullAdderCost
+from hardwire.targets._facts import Facts, Floats, facts_of
+
+
+@dataclass(frozen=True)
+class Resources:
+    """What a part holds: LUTs, flip-flops, multipliers, block memories."""
+
+    lut: int
+    ff: int
+    dsp: int
+    bram: int
+
+
+@dataclass(frozen=True)
+class Costs:
+    """Numbers behind `Target.cost`."""
+
+    adder_overhead: float
+    """LUT sites that a carry chain takes beyond one a bit."""
+    dsp_bits: tuple[int, int]
+    """Widest signed operands of one multiplier block."""
+    dsp_least: int
+    """Products whose narrower operand has fewer bits are made of LUTs."""
+    free_mux_inputs: int
+    """Table inputs beyond the LUT's own that dedicated muxes serve without a LUT."""
+
+
+@dataclass(frozen=True)
+class Delays:
+    """Numbers behind `Target.delay`, in ns; fitted against place & route by `benchmarks/calibrate_delay.py`."""
+
+    overhead: float
+    """Register to register with no logic: clock to output, one route, setup, skew."""
+    lut: float
+    """One LUT and the average route to it."""
+    carry_in: float
+    """Into and out of a carry chain, with the average route to it."""
+    carry_bit: float
+    """One bit along a carry chain."""
+    mux: float
+    """One dedicated mux behind a LUT."""
+    dsp: float
+    """One multiplier block without its registers, with the route to it."""
+    fanout: float
+    """Per doubling of the fan-out of the operand that an op waits for."""
+    growth: float
+    """Relative growth of every route-bound delay per doubling of the design beyond `reference_lut`."""
+    reference_lut: float
+
+
+@dataclass(frozen=True, eq=False)
+class OpCosts:
+    """Estimated resources of each value of a kernel, float64 (n,); registers are the circuit's."""
+
+    lut: Floats
+    dsp: Floats
+    bram: Floats
+
+
+@dataclass(frozen=True)
+class Target:
+    """One part of a device family, as data."""
+
+    name: str
+    family: str
+    title: str
+    lut_size: int
+    resources: Resources
+    clock_mhz: float
+    """Default clock."""
+    costs: Costs
+    delays: Delays
+    timing: str = "estimate"
+    """`calibrated` against place & route, or `estimate`."""
+    margin: float = 0.08
+    """Part of the period that the scheduler leaves free where it can: place & route scatters by about as much."""
+    synthesis: Mapping[str, str] = field(default_factory=dict)
+    """For the synthesis tool: `family` names its recipe."""
+    place: Mapping[str, str] = field(default_factory=dict)
+    """For place & route: `device`, `package`, `speed`; empty where no open tool exists."""
+
+    def adder_cost(self, adders: AdderShapes) -> NDArray[np.float64]:
+        """LUT sites of adders: the solver's cost model (`solver.cost.AdderCost`)."""
+        return FullAdderCost(self.costs.adder_overhead)(adders)
+
+    def cost(self, kernel: Kernel) -> OpCosts:
+        """LUT sites, multiplier blocks and block memories of every value. Raises `InternalError` on LINEAR."""
+        facts = _checked(kernel)
+        lut, dsp = np.zeros(len(kernel)), np.zeros(len(kernel))
+        extra = self.costs.adder_overhead
+        width = facts.width.astype(np.float64)
+        for code, rule in (
+            ((OpCode.ADD, OpCode.SUB), facts.chain + extra * (facts.chain > 0)),
+            ((OpCode.LESS,), facts.compare + extra),
+            ((OpCode.MIN, OpCode.MAX), facts.compare + extra + width),
+            ((OpCode.EQUAL,), _tree_luts(2 * facts.compare, self.lut_size)),
+            ((OpCode.CLAMP,), self._clamp_luts(facts)),
+            ((OpCode.ROUND,), self._round_luts(kernel, facts)),
+            ((OpCode.SELECT,), width + _tree_luts(facts.width_a, self.lut_size) * (facts.width_a > 1)),
+            ((OpCode.AND, OpCode.OR, OpCode.XOR), width),
+            ((OpCode.TABLE,), self._table_luts(kernel, facts)),
+        ):
+            at = np.isin(kernel.op, [int(c) for c in code]) & ~facts.constant
+            lut[at] = rule[at]
+        at = (kernel.op == OpCode.MUL) & ~facts.constant
+        narrow = np.minimum(facts.width_a, facts.width_b)
+        big = at & (narrow >= self.costs.dsp_least)
+        wide = np.maximum(facts.width_a, facts.width_b)
+        blocks = np.ceil(wide / max(self.costs.dsp_bits)) * np.ceil(narrow / min(self.costs.dsp_bits))
+        dsp[big] = blocks[big]
+        small = at & ~big
+        # A row of partial products for each bit of the narrower operand, all but the first on a carry chain.
+        lut[small] = (narrow * wide + extra * np.maximum(narrow - 1, 0))[small]
+        # Products over several blocks are summed.
+        lut[big] += ((blocks - 1) * (width + extra))[big]
+        return OpCosts(lut, dsp, np.zeros(len(kernel)))
+
+    def delay(self, kernel: Kernel, total_lut: float | None = None) -> Floats:
+        """Nanoseconds from a value's last operand to the value, routing included, float64 (n,).
+
+        `total_lut` (the whole design's, default this kernel's) sets how much longer routes are in a large design.
+        Raises `InternalError` on LINEAR.
+        """
+        facts = _checked(kernel)
+        d = self.delays
+        if total_lut is None:
+            total_lut = float(self.cost(kernel).lut.sum())
+        chain = d.carry_in + d.carry_bit * facts.chain
+        compare = d.carry_in + d.carry_bit * facts.compare
+        ns = np.zeros(len(kernel))
+        for code, rule in (
+            ((OpCode.ADD, OpCode.SUB), np.where(facts.chain > 0, chain, 0.0)),
+            ((OpCode.LESS,), compare),
+            ((OpCode.MIN, OpCode.MAX), compare + d.lut),
+            ((OpCode.EQUAL,), d.lut * _levels(2 * facts.compare, self.lut_size)),
+            ((OpCode.CLAMP,), self._clamp_ns(facts)),
+            ((OpCode.ROUND,), self._round_ns(kernel, facts)),
+            ((OpCode.SELECT,), d.lut * (1 + _levels(facts.width_a, self.lut_size) * (facts.width_a > 1))),
+            ((OpCode.AND, OpCode.OR, OpCode.XOR), np.full(len(kernel), d.lut)),
+            ((OpCode.TABLE,), self._table_ns(facts)),
+            ((OpCode.MUL,), self._mul_ns(facts)),
+        ):
+            at = np.isin(kernel.op, [int(c) for c in code]) & ~facts.constant
+            ns[at] = rule[at]
+        ns = np.where(ns > 0, ns + d.fanout * np.log2(np.maximum(facts.fanout_in, 1)), 0.0)
+        return ns * self.stretch(total_lut)
+
+    def stretch(self, total_lut: float) -> float:
+        """How much longer paths are in a design of `total_lut` LUT sites than in the reference design."""
+        d = self.delays
+        return 1.0 + d.growth * max(0.0, float(np.log2(max(total_lut, 1.0) / d.reference_lut)))
+
+    def overhead(self, total_lut: float) -> float:
+        """Nanoseconds of a stage besides its logic, in a design of `total_lut` LUT sites."""
+        return self.delays.overhead * self.stretch(total_lut)
+
+    def _clamp_luts(self, facts: Facts) -> Floats:
+        tests = np.zeros(len(facts.width))
+        for bits, compares in ((facts.under_bits, facts.under_chain), (facts.over_bits, facts.over_chain)):
+            tests += np.where(compares, bits + self.costs.adder_overhead, _tree_luts(bits, self.lut_size) * (bits > 1))
+        return facts.width + tests
+
+    def _clamp_ns(self, facts: Facts) -> Floats:
+        d, worst = self.delays, np.zeros(len(facts.width))
+        for bits, compares in ((facts.under_bits, facts.under_chain), (facts.over_bits, facts.over_chain)):
+            tree = d.lut * _levels(bits, self.lut_size) * (bits > 1)
+            worst = np.maximum(worst, np.where(compares, d.carry_in + d.carry_bit * bits, tree))
+        return worst + d.lut
+
+    def _round_luts(self, kernel: Kernel, facts: Facts) -> Floats:
+        looks = _rounding_looks(kernel)
+        chain = facts.width + self.costs.adder_overhead + _tree_luts(looks, self.lut_size) * (looks > 1)
+        return np.where(kernel.q == Rounding.TRN, 0.0, chain)
+
+    def _round_ns(self, kernel: Kernel, facts: Facts) -> Floats:
+        d, looks = self.delays, _rounding_looks(kernel)
+        ns = d.carry_in + d.carry_bit * facts.width + d.lut * _levels(looks, self.lut_size) * (looks > 1)
+        return np.where(kernel.q == Rounding.TRN, 0.0, ns)
+
+    def _mul_ns(self, facts: Facts) -> Floats:
+        d = self.delays
+        narrow, wide = np.minimum(facts.width_a, facts.width_b), np.maximum(facts.width_a, facts.width_b)
+        rows = np.ceil(np.log2(np.maximum(narrow, 1)))
+        blocks = np.ceil(wide / max(self.costs.dsp_bits)) * np.ceil(narrow / min(self.costs.dsp_bits))
+        adder = d.carry_in + d.carry_bit * facts.width
+        in_dsp = d.dsp + np.ceil(np.log2(np.maximum(blocks, 1))) * adder
+        return np.where(narrow >= self.costs.dsp_least, in_dsp, d.lut + rows * adder)
+
+    def _table_luts(self, kernel: Kernel, facts: Facts) -> Floats:
+        lut, known = np.zeros(len(kernel)), dict[tuple[int, int, int], float]()
+        for i in np.flatnonzero(kernel.op == OpCode.TABLE):
+            a = int(kernel.a[i])
+            key = (int(kernel.p[i]), int(kernel.lo[a]), int(kernel.hi[a]))
+            if key not in known:
+                entries = kernel.tables[key[0]][key[1] - int(kernel.q[i]) : key[2] - int(kernel.q[i]) + 1]
+                known[key] = table_luts(entries, key[1], int(facts.width[i]), self.lut_size, self.costs.free_mux_inputs)
+            lut[i] = known[key]
+        return lut
+
+    def _table_ns(self, facts: Facts) -> Floats:
+        d, inputs = self.delays, facts.address
+        muxes = np.clip(inputs - self.lut_size, 0, self.costs.free_mux_inputs)
+        beyond = np.maximum(inputs - self.lut_size - self.costs.free_mux_inputs, 0)
+        # A LUT selects among lut_size // 2 - 1 further address bits' worth of data a level (4:1 takes 6 inputs).
+        return d.lut + d.mux * muxes + d.lut * np.ceil(beyond / (2 if self.lut_size >= 6 else 1))
+
+
+def table_luts(entries: Ints, first: int, width: int, lut_size: int, free: int) -> float:
+    """LUTs of a ROM: `entries` int64 at codes `first …`, addressed by as many low bits as they need, `width` bits out.
+
+    Counts the distinct functions of the low `lut_size` address bits over all output bits (shared between bits and
+    rows; constants and single address bits are wires), then muxes beyond `free` dedicated ones.
+    """
+    bits = max(1, (len(entries) - 1).bit_length())
+    rows = np.zeros((width, 1 << bits), bool)
+    inner = max(0, bits - lut_size)
+    codes = np.arange(first, first + len(entries)) & ((1 << bits) - 1)
+    for k in range(width):
+        rows[k, codes] = (entries >> k) & 1
+    blocks = rows.reshape(width << inner, -1)
+    packed = np.packbits(blocks, axis=1)
+    distinct = np.unique(packed, axis=0)
+    ones = np.packbits(np.ones((1, blocks.shape[1]), bool), axis=1)
+    trivial = int(np.any(np.all(distinct == 0, axis=1))) + int(np.any(np.all(distinct == ones, axis=1)))
+    muxes = 0
+    for level in range(free, inner):
+        muxes += width << (inner - 1 - level)
+    return float(max(len(distinct) - trivial, 0) + muxes)
+
+
+def _rounding_looks(kernel: Kernel) -> NDArray[np.int64]:
+    """How many bits a rounding decision reads: one for half-up, else all dropped ones and the sign or last bit."""
+    return np.where(kernel.q == Rounding.RND, 1, np.minimum(kernel.p, 62) + 1)
+
+
+def _levels(inputs: NDArray[np.int64], size: int) -> Floats:
+    """LUT levels of a tree over `inputs` bits."""
+    return np.ceil(np.log(np.maximum(inputs, 2)) / np.log(size) - 1e-9)
+
+
+def _tree_luts(inputs: NDArray[np.int64], size: int) -> Floats:
+    """LUTs of a tree over `inputs` bits."""
+    return np.ceil(np.maximum(inputs - 1, 1) / (size - 1))
+
+
+def _checked(kernel: Kernel) -> Facts:
+    left = np.flatnonzero(kernel.op == OpCode.LINEAR)
+    if len(left):
+        origin = kernel.origins[int(kernel.origin[left[0]])]
+        raise InternalError(
+            f"layer {origin!r}: %{left[0]} is still LINEAR; it must become ADD and SUB before costing and scheduling"
+        )
+    return facts_of(kernel)

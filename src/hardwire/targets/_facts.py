@@ -1,0 +1,156 @@
+"""Bit-level facts of every value that cost and delay rules share, as arrays."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numba as nb
+import numpy as np
+from numpy.typing import NDArray
+
+from hardwire.fixed import Ints
+from hardwire.ir.ops import ARITY, OpCode
+from hardwire.ir.program import Kernel, widths_of
+from hardwire.solver.cost import AdderShapes, FullAdderCost
+
+Floats = NDArray[np.float64]
+Bools = NDArray[np.bool_]
+
+_ADD, _SUB, _SHL, _MUL, _CONST = (int(OpCode[name]) for name in ("ADD", "SUB", "SHL", "MUL", "CONST"))
+
+
+@dataclass(frozen=True, eq=False)
+class Facts:
+    """Arrays (n,) over a kernel's values; operand fields are 0 where there is no such operand."""
+
+    width: Ints
+    width_a: Ints
+    width_b: Ints
+    zeros: Ints
+    """Low bits that are always 0."""
+    constant: Bools
+    """The range is one value: a wire tie, whatever the op."""
+    chain: Floats
+    """Bits of the carry chain of an ADD or SUB; 0 where wires do."""
+    compare: Ints
+    """Bits of a comparison between a and b."""
+    under_bits: Ints
+    """CLAMP: bits that the test against the lower bound looks at, 0 where none is needed."""
+    under_chain: Bools
+    """CLAMP: the lower bound is no power of two, so the test is a comparator."""
+    over_bits: Ints
+    over_chain: Bools
+    address: Ints
+    """TABLE: low bits of the operand that tell all of its codes apart."""
+    fanout_in: Ints
+    """Largest number of users among the operands."""
+
+
+def operands(kernel: Kernel) -> NDArray[np.int32]:
+    """Operand ids, int32 (n, 3), -1 where there is none (a LINEAR's terms are not listed)."""
+    arity = np.asarray(ARITY)[kernel.op]
+    args = np.stack([kernel.a, kernel.b, kernel.c], axis=1).astype(np.int32)
+    args[np.arange(3)[None, :] >= arity[:, None]] = -1
+    return args
+
+
+def facts_of(kernel: Kernel) -> Facts:
+    """Work out the facts of a kernel."""
+    width, args = kernel.widths, operands(kernel)
+    constant = kernel.lo == kernel.hi
+    zeros = trailing_zeros(kernel)
+    users = np.bincount(args[args >= 0], minlength=len(kernel))
+    users[constant] = 0
+    fanout = np.where(args >= 0, users[args], 0).max(axis=1) if len(kernel) else np.zeros(0, np.int64)
+    a, b = np.maximum(args[:, 0], 0), np.maximum(args[:, 1], 0)
+    shared = width[a] * (args[:, 0] >= 0), width[b] * (args[:, 1] >= 0)
+    # Compared as signed values when either is.
+    signed = (kernel.lo[a] < 0) | (kernel.lo[b] < 0)
+    compare = np.maximum(width[a] + (signed & (kernel.lo[a] >= 0)), width[b] + (signed & (kernel.lo[b] >= 0)))
+    top = width[a] - (kernel.lo[a] < 0)
+    under_k, under_pow = _power(-kernel.p)
+    over_k, over_pow = _power(kernel.q + 1)
+    # The lower bound 0 is the sign bit alone.
+    under_bits = np.where(kernel.p == 0, 1, np.where(under_pow, np.maximum(top - under_k, 0) + 1, width[a]))
+    under_need, over_need = kernel.lo[a] < kernel.p, kernel.hi[a] > kernel.q
+    over_bits = np.where(over_pow, np.maximum(top - over_k, 0) + 1, width[a])
+    return Facts(
+        width=width,
+        width_a=shared[0],
+        width_b=shared[1],
+        zeros=zeros,
+        constant=constant,
+        chain=_chains(kernel, width, zeros, args),
+        compare=compare,
+        under_bits=np.where(under_need, under_bits, 0),
+        under_chain=under_need & ~under_pow & (kernel.p != 0),
+        over_bits=np.where(over_need, over_bits, 0),
+        over_chain=over_need & ~over_pow,
+        address=widths_of(np.zeros_like(kernel.lo), kernel.hi[a] - kernel.lo[a]),
+        fanout_in=fanout.astype(np.int64),
+    )
+
+
+def _power(x: Ints) -> tuple[Ints, Bools]:
+    """Exponent and whether x is a power of two; exponent 0 where it isn't."""
+    is_power = (x > 0) & ((x & (x - 1)) == 0)
+    return np.where(is_power, np.log2(np.where(is_power, x, 1)).astype(np.int64), 0), is_power
+
+
+def _chains(kernel: Kernel, width: Ints, zeros: Ints, args: NDArray[np.int32]) -> Floats:
+    chain = np.zeros(len(kernel))
+    at = np.flatnonzero((kernel.op == _ADD) | (kernel.op == _SUB))
+    if len(at) == 0:
+        return chain
+    a, b = args[at, 0], args[at, 1]
+    # Known zeros at the bottom of an operand are as good as a shift.
+    shapes = AdderShapes(
+        width_a=np.maximum(width[a] - zeros[a], 0),
+        signed_a=kernel.lo[a] < 0,
+        shift_a=kernel.p[at] + zeros[a],
+        width_b=np.maximum(width[b] - zeros[b], 0),
+        signed_b=kernel.lo[b] < 0,
+        shift_b=kernel.q[at] + zeros[b],
+        negate_b=kernel.op[at] == _SUB,
+        width=width[at],
+    )
+    chain[at] = np.where(kernel.lo[at] == kernel.hi[at], 0, FullAdderCost()(shapes))
+    return chain
+
+
+def trailing_zeros(kernel: Kernel) -> Ints:
+    """Low bits of each value that are always 0, int64 (n,); the constant 0 has 0 of them."""
+    return _zeros(kernel.op, kernel.a, kernel.b, kernel.p, kernel.q, kernel.lo, kernel.hi)
+
+
+@nb.njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+def _zeros(
+    op: NDArray[np.uint8],
+    a: NDArray[np.int32],
+    b: NDArray[np.int32],
+    p: Ints,
+    q: Ints,
+    lo: Ints,
+    hi: Ints,
+) -> Ints:
+    n = len(op)
+    zeros = np.zeros(n, np.int64)
+    for i in range(n):
+        if lo[i] == hi[i]:
+            value = lo[i]
+            while value != 0 and value & 1 == 0:
+                value >>= 1
+                zeros[i] += 1
+        elif op[i] == _ADD or op[i] == _SUB:
+            x, y = a[i], b[i]
+            zx, zy = zeros[x] + p[i], zeros[y] + q[i]
+            if lo[x] == 0 and hi[x] == 0:
+                zx = zy
+            if lo[y] == 0 and hi[y] == 0:
+                zy = zx
+            zeros[i] = min(zx, zy)
+        elif op[i] == _SHL:
+            zeros[i] = zeros[a[i]] + p[i]
+        elif op[i] == _MUL:
+            zeros[i] = zeros[a[i]] + zeros[b[i]]
+    return zeros
