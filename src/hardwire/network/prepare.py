@@ -102,6 +102,20 @@ def _is_identity(node: Node, rank: int) -> bool:
     return False
 
 
+def join_views(network: Network) -> Network | None:
+    """Let a reshape of a reshape, or a transpose of a transpose, be one."""
+    for node in network.nodes:
+        before = network.producer(node.inputs[0]) if node.kind in ("reshape", "transpose") else None
+        if before is None or before.kind != node.kind or not _private(network, before):
+            continue
+        if node.kind == "reshape":
+            attrs = {"shape": network.shapes[node.outputs[0]]}
+        else:
+            attrs = {"perm": tuple(before.attrs["perm"][axis] for axis in node.attrs["perm"])}
+        return _replaced(network, {node.name: node.with_(inputs=before.inputs, attrs=attrs)}, before)
+    return None
+
+
 def drop_repeated_quantisers(network: Network) -> Network | None:
     """Remove a quantiser whose input is on its grid and in its range already, by the quantiser before it."""
     for node in network.nodes:
@@ -252,6 +266,7 @@ def fuse_outputs(network: Network) -> Network | None:
 REWRITES: tuple[Rewrite, ...] = (
     drop_dead,
     merge_quantisers,
+    join_views,
     drop_identities,
     drop_repeated_quantisers,
     hoist_quantisers,
