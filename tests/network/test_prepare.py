@@ -360,7 +360,7 @@ def test_a_quantised_tagger_lowers_and_equals_its_float_meaning():
         relu,
         quantise(u4),
         ("dense", {}, {"kernel": weights[1]}),
-        ("leaky_relu", {"slope": 0.3}, {}),
+        ("leaky_relu", {"slope": 0.3125}, {}),
         quantise(s8),
     )
     after = prepare(before)

@@ -130,6 +130,8 @@ class Clip(Layer):
 class LeakyRelu(Layer):
     """`x` where `x ≥ 0`, else `slope · x`; attr `slope`, any finite float, is taken exactly.
 
+    The product is not rounded; a framework's own float product may round to a tie that the exact one misses.
+
     Attr `output`, a `Quantiser` that `network.prepare` moved in, is applied to the result.
     """
 
