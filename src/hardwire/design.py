@@ -86,17 +86,28 @@ class Design:
         *,
         formal: bool = True,
         vectors: int = 10_000,
+        netlist_vectors: int | None = None,
         simulator: str = "auto",
         progress: Callable[[str], None] | None = None,
     ) -> dict[str, Any]:
         """Check emulator = RTL = netlist (once synthesised) and, with `formal`, prove the circuit.
 
-        `x`: inputs to use beside the edges of every range; without it `vectors` random ones. Returns the
-        `verification` part of the report, which is updated (and saved, in a build directory).
+        `x`: inputs to use beside the edges of every range; random ones are added until there are `vectors` in all
+        (`netlist_vectors` for the netlist). Returns the `verification` part of the report, which is updated (and
+        saved, in a build directory).
         """
         codes = None if x is None else self.codes(x)
         with self.workplace() as folder:
-            found = verify(self, codes, folder, formal=formal, vectors=vectors, simulator=simulator, progress=progress)
+            found = verify(
+                self,
+                codes,
+                folder,
+                formal=formal,
+                vectors=vectors,
+                netlist_vectors=netlist_vectors,
+                simulator=simulator,
+                progress=progress,
+            )
         self.report_data.setdefault("verification", {}).update(found)
         self._update()
         return dict(self.report_data["verification"])

@@ -36,18 +36,18 @@ def verify(
     *,
     formal: bool,
     vectors: int,
+    netlist_vectors: int | None,
     simulator: str,
     progress: Progress | None = None,
 ) -> dict[str, Any]:
     """Run every rung that can be run; returns the `verification` part of the report.
 
-    `codes`: integer inputs (N, elements) per port, tried beside the edges of every range; None for `vectors` random
-    ones. A rung whose tool is missing is reported with the reason, not skipped in silence.
+    Tried are `codes` (integer inputs (N, elements) per port), the edges of every range, and random inputs until there
+    are `vectors` (`netlist_vectors` for the netlist). A rung whose tool is missing is reported with the reason, not
+    skipped in silence.
     """
     say = progress or (lambda _text: None)
-    flat = design.flat
-    given = random_codes(flat, vectors) if codes is None else list(codes)
-    inputs = [np.concatenate([edge, more]) for edge, more in zip(edge_codes(flat), given, strict=True)]
+    inputs = _stimulus(design.flat, codes, vectors)
     say(f"emulating {len(inputs[0]):,} vectors")
     expected = design.emulator.run(inputs)
     found: dict[str, Any] = {}
@@ -57,6 +57,9 @@ def verify(
     found["emulator_rtl"] = _rtl(design, inputs, expected, folder, simulator, say)
     netlist = design.report_data.get("synthesis", {}).get("netlist")
     if netlist is not None and (folder / netlist).is_file():
+        if netlist_vectors is not None:
+            inputs = _stimulus(design.flat, codes, netlist_vectors)
+            expected = design.emulator.run(inputs)
         say(f"simulating the netlist on {len(inputs[0]):,} vectors")
         simulation = NetlistSimulator(folder / netlist, design.module).run(
             packed(design.circuit.inputs, inputs), latency=design.circuit.latency, gaps=0.0, progress=say
@@ -66,6 +69,14 @@ def verify(
         say("proving")
         found["formal"] = prove(design.program, design.circuit.kernel, design.circuit.stage).as_dict()
     return found
+
+
+def _stimulus(program: Program, codes: Sequence[Ints] | None, vectors: int) -> list[Ints]:
+    parts = [edge_codes(program), *([] if codes is None else [list(codes)])]
+    missing = vectors - sum(len(part[0]) for part in parts)
+    if missing > 0:
+        parts.append(random_codes(program, missing))
+    return [np.concatenate(columns) for columns in zip(*parts, strict=True)]
 
 
 def check(found: Mapping[str, Any]) -> None:

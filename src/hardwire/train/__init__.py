@@ -1,0 +1,1 @@
+"""Training in PyTorch (the `train` extra): the demo's taggers."""
