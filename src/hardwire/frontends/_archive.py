@@ -79,6 +79,10 @@ class Archive:
             self._zip = zipfile.ZipFile(io.BytesIO(data))
         except (zipfile.BadZipFile, ValueError, NotImplementedError, OSError, EOFError) as error:
             raise broken(label, error) from None
+        entries = self._zip.infolist()
+        if entries and min(info.header_offset for info in entries) != 0:
+            # An archive cut off at its end, in which a smaller archive stored as a member was found instead.
+            raise broken(label, "its list of members is missing")
         names = self._zip.namelist()
         if len(names) > MAX_MEMBERS:
             raise ModelError(f"model {label}: the archive has {len(names)} members, the limit is {MAX_MEMBERS}")

@@ -97,6 +97,7 @@ RULES: dict[str, _Rule] = {
     **dict.fromkeys(["to.dtype", "to.dtype_layout", "_to_copy.default"], _cast),
     **dict.fromkeys(["view.default", "reshape.default", "_unsafe_view.default"], _view),
     "t.default": lambda arrays, args: arrays[0].T,
+    "mT.default": lambda arrays, args: arrays[0].swapaxes(-1, -2),
     "numpy_T.default": lambda arrays, args: arrays[0].T,
     "transpose.int": _transpose,
     "permute.default": lambda arrays, args: arrays[0].transpose(args["dims"]),

@@ -45,10 +45,9 @@ class TorchWalker:
             for node in nodes:
                 self._node(node)
             return self._outputs()
-        except (KeyError, TypeError, AttributeError, IndexError) as error:
-            raise broken(
-                self.label, f"the graph is not as PyTorch writes it ({type(error).__name__}: {error})"
-            ) from error
+        except (KeyError, TypeError, AttributeError, IndexError, ValueError) as error:
+            why = f"the graph is not as PyTorch writes it ({type(error).__name__}: {error})"
+            raise broken(self.label, why) from error
 
     # Inputs and outputs.
 

@@ -260,6 +260,16 @@ def _torch_transpose(record: Record, net: NetworkBuilder) -> str:
     return net.add("transpose", record.name, [x], {"perm": tuple(perm)})
 
 
+@imports("torch", "aten.mT.default")
+def _torch_matrix_transpose(record: Record, net: NetworkBuilder) -> str:
+    """`x.mT`: the last two axes swapped."""
+    x = torch.single(record)
+    rank = len(net.shape(x))
+    if rank < 2:
+        raise UnsupportedError(f"layer {record.name!r} ({record.kind}): it moves the batch axis")
+    return net.add("transpose", record.name, [x], {"perm": (*range(rank - 2), rank - 1, rank - 2)})
+
+
 @imports("torch", "aten.t.default", "aten.numpy_T.default")
 def _torch_t(record: Record, net: NetworkBuilder) -> str:
     """`t` of a tensor that the model computes moves its batch axis."""
