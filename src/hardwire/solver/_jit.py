@@ -17,5 +17,5 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 
 def kernel(function: F) -> F:
-    """Compile on first call; a second process loads the machine code from the cache."""
-    return cast(F, njit(cache=True)(function))
+    """Compile on first call, for use from several threads; a second process loads the machine code from the cache."""
+    return cast(F, njit(cache=True, nogil=True)(function))
