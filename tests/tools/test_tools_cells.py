@@ -289,8 +289,12 @@ def test_what_cannot_be_simulated_is_named() -> None:
         build({"u": cell("FDCE", {"C": 2, "D": 10, "CE": "1", "CLR": 10, "Q": 100})})
     with pytest.raises(UnsupportedError, match="cell u is not clocked by the port 'clk'"):
         build({"u": cell("TRELLIS_FF", {"CLK": 10, "DI": 10, "Q": 100})})
-    with pytest.raises(UnsupportedError, match=r"DP16KD\): memories are not simulated; synthesise with bram=False"):
-        build({"u": cell("DP16KD", {"CLKA": 2})})
+    with pytest.raises(UnsupportedError, match=r"RAMB36E1\): this memory is not simulated; synthesise with bram=False"):
+        build({"u": cell("RAMB36E1", {})})
+    with pytest.raises(UnsupportedError, match=r"DP16KD\): port A is written to; only ROMs are simulated"):
+        build({"u": cell("DP16KD", {"CLKA": 2, "WEA": 10, "CEA": "1"})})
+    with pytest.raises(UnsupportedError, match="port B has an output register"):
+        build({"u": cell("DP16KD", {"CLKB": 2, "CEA": "0"}, {"REGMODE_B": "OUTREG"})})
     with pytest.raises(UnsupportedError, match=r"DSP48E1\).*dsp=False"):
         build({"u": cell("DSP48E1", {})})
     with pytest.raises(UnsupportedError, match=r"cell u \(SB_LUT4\).*does not know this kind"):

@@ -101,6 +101,25 @@ def test_a_netlist_computes_the_meaning(
             netlist.run(d.words(x), latency=wrong)
 
 
+@pytest.mark.parametrize(
+    ("bits", "width"), [(13, 2), (12, 4), (10, 8), (10, 18), (9, 30), pytest.param(14, 1, marks=pytest.mark.slow)]
+)
+def test_tables_in_block_memories(bits: int, width: int, tmp_path: Path) -> None:
+    rng = np.random.default_rng(bits)
+    content = rng.integers(0, 1 << width, 1 << bits)
+    cases = "\n".join(f"{bits}'d{a}: y <= {width}'d{value};" for a, value in enumerate(content))
+    (tmp_path / "rom.v").write_text(
+        f"module rom(input clk, input rst, input in_valid, input [{bits - 1}:0] x, output reg out_valid,\n"
+        f"output reg [{width - 1}:0] y); always @(posedge clk) begin\n"
+        f"out_valid <= in_valid & ~rst; case (x)\n{cases}\nendcase end endmodule\n"
+    )
+    result = yosys.synthesise([tmp_path / "rom.v"], "rom", workdir=tmp_path, bram=True)
+    assert result.resources["bram"] == 1
+    x = rng.permutation(1 << bits).astype(np.uint64).reshape(-1, 1)
+    seen = NetlistSimulator(result.json_path, "rom").run({"x": x}, latency=1, gaps=0.2)
+    np.testing.assert_array_equal(seen.outputs["y"][:, 0], content[x[:, 0].astype(np.int64)])
+
+
 def test_resources_are_counted(synthesised: Callable[[str, str], yosys.SynthesisResult]) -> None:
     kept = synthesised("adders", "ecp5")
     assert kept.resources["carry"] >= 5 * 8 * 5  # 40 adders of at least 9 bits, two bits a cell.

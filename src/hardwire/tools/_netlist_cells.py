@@ -10,8 +10,11 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from hardwire.errors import UnsupportedError
-from hardwire.tools._netlist_kernel import CARRY, FF, FFE, LUT2, LUT3, LUT4, MULT, MUX, NOT
+from hardwire.tools._netlist_kernel import CARRY, FF, FFE, LUT2, LUT3, LUT4, MULT, MUX, NOT, ROM
 
 Net = int
 ZERO: Net = 0
@@ -28,7 +31,7 @@ class Operation:
     inputs: list[Net]
     outputs: list[Net]
     table: int = 0
-    """A LUT's truth table; a flip-flop's value before the first cycle."""
+    """A LUT's truth table; a flip-flop's value before the first cycle; the number of a ROM."""
     cell: str = ""
 
 
@@ -39,6 +42,8 @@ class Gates:
     next_net: int
     operations: list[Operation] = field(default_factory=list)
     alias: dict[Net, Net] = field(default_factory=dict)
+    roms: list[NDArray[np.uint32]] = field(default_factory=list)
+    """Content of each memory by 14-bit address."""
     clocks: dict[Net, str] = field(default_factory=dict)
     """Clock net → a cell that it clocks."""
     cell: str = ""
@@ -105,6 +110,11 @@ class Gates:
     def multiply(self, a: Sequence[Net], b: Sequence[Net], signed_a: Net, signed_b: Net) -> list[Net]:
         """The 36 bits of a product of two 18-bit operands."""
         return self._add(MULT, [*a, *b, signed_a, signed_b], 36)
+
+    def read(self, content: NDArray[np.uint32], address: Sequence[Net]) -> list[Net]:
+        """The 18 data bits of a ROM at a 14-bit address, without its register."""
+        self.roms.append(content)
+        return self._add(ROM, list(address), 18, len(self.roms) - 1)
 
 
 def _cofactors(table: int, inputs: int, position: int) -> tuple[int, int]:
@@ -251,6 +261,55 @@ def _mult18x18d(cell: Cell) -> None:
         cell.drive(f"P{i}", net)
 
 
+def _dp16kd(cell: Cell) -> None:
+    """A block RAM that is only read: 1,024 words of 18 bits, each two bytes of 9, of which narrow ports see 8.
+
+    A port that is 36 bits wide reads two words at B's address; A's pins carry the lower one, B's the upper one.
+    """
+    words = np.zeros(1024, np.uint32)
+    for row in range(64):
+        content = cell.number(f"INITVAL_{row:02X}")
+        words[16 * row : 16 * row + 16] = [(content >> (20 * i)) & 0x3FFFF for i in range(16)]
+    wide = cell.number("DATA_WIDTH_B", 18) == 36
+    for port in "AB":
+        enable = cell.pin(f"CE{port}", ONE)
+        written = enable != ZERO and cell.pin(f"WE{port}") != ZERO
+        cell.require(not written, f"port {port} is written to; only ROMs are simulated")
+    if wide:
+        cell.require(cell.pin("CEA") == ZERO, "both its ports are used, 36 bits wide")
+        address = np.arange(1 << 14) >> 5 << 1
+        _drive_memory(cell, "B", "A", words[address])
+        _drive_memory(cell, "B", "B", words[address + 1])
+        return
+    address = np.arange(1 << 14)
+    for port in "AB":
+        width = cell.number(f"DATA_WIDTH_{port}", 18)
+        if cell.pin(f"CE{port}", ONE) == ZERO:
+            width = 18  # It is not used.
+        cell.require(width in (1, 2, 4, 9, 18), f"port {port} is {width} bits wide")
+        byte = np.where(width == 18, 0, (address >> 3) & 1)
+        bit = (address & 7) // width * width if width < 9 else 0
+        _drive_memory(cell, port, port, (words[address >> 4] >> (9 * byte) >> bit) & ((1 << width) - 1))
+
+
+def _drive_memory(cell: Cell, port: str, pins: str, content: NDArray[np.integer[Any]]) -> None:
+    """Read at the address of one port, a cycle late, onto the data pins of one port."""
+    enable = cell.pin(f"CE{port}", ONE)
+    if enable == ZERO:
+        for i in range(18):
+            cell.drive(f"DO{pins}{i}", ZERO)
+        return
+    for pin in (f"RST{port}", *(f"CS{port}{i}" for i in range(3))):
+        cell.require(cell.pin(pin) == ZERO, f"its pin {pin} is used")
+    cell.require(cell.text(f"CSDECODE_{port}", "0b000") == "0b000", f"port {port} is selected by a code")
+    cell.require(cell.text(f"REGMODE_{port}", "NOREG") == "NOREG", f"port {port} has an output register")
+    cell.require(cell.text(f"CLK{port}MUX", f"CLK{port}") == f"CLK{port}", "its clock is inverted")
+    cell.clock(f"CLK{port}")
+    data = cell.gates.read(content.astype(np.uint32), [cell.pin(f"AD{port}{i}") for i in range(14)])
+    for i, net in enumerate(data):
+        cell.drive(f"DO{pins}{i}", cell.gates.flip_flop(net, enable, 0))
+
+
 def _xilinx_carry(bits: int) -> Callable[[Cell], None]:
     def translate(cell: Cell) -> None:
         if bits == 8:
@@ -308,6 +367,7 @@ CELLS: dict[str, Callable[[Cell], None]] = {
     "L6MUX21": _mux("SD", "D0", "D1", "Z"),
     "TRELLIS_FF": _trellis_ff,
     "MULT18X18D": _mult18x18d,
+    "DP16KD": _dp16kd,
     "VLO": _constant("Z", ZERO),
     "VHI": _constant("Z", ONE),
     # Xilinx 7 series and UltraScale+.
@@ -341,8 +401,8 @@ def translate(cell: Cell) -> None:
         _XILINX_INVERTER(cell)
     elif cell.kind in CELLS:
         CELLS[cell.kind](cell)
-    elif cell.kind in ("DP16KD", "TRELLIS_DPR16X4") or cell.kind.startswith("RAMB"):
-        raise cell.refuse("memories are not simulated; synthesise with bram=False, so that tables become LUTs")
+    elif cell.kind == "TRELLIS_DPR16X4" or cell.kind.startswith("RAMB"):
+        raise cell.refuse("this memory is not simulated; synthesise with bram=False, so that tables become LUTs")
     elif cell.kind.startswith("DSP48"):
         raise cell.refuse("this multiplier is not simulated; synthesise with dsp=False")
     else:

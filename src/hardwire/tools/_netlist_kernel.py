@@ -12,7 +12,10 @@ from numpy.typing import NDArray
 
 from hardwire.tools.bits import Words, transpose64
 
-NOT, LUT2, LUT3, LUT4, MUX, CARRY, FF, FFE, MULT = range(9)
+NOT, LUT2, LUT3, LUT4, MUX, CARRY, FF, FFE, MULT, ROM = range(10)
+
+WIDE_COLUMNS = 74
+"""Room for the nets of an operation that has more than six; the last column may hold the number of a ROM."""
 
 Array = NDArray[np.int64]
 _U = np.uint64
@@ -128,7 +131,23 @@ def _multiply(planes: Words, nets: Array) -> None:
 
 
 @nb.njit(nogil=True, cache=True)  # type: ignore[untyped-decorator]
-def run_block(ops: Array, wide: Array, planes: Words, state: Words) -> None:
+def _read(planes: Words, nets: Array, roms: NDArray[np.uint32]) -> None:
+    """18 bits of a memory at a 14-bit address: `nets` has the address, the data, and in the end the ROM's number."""
+    block = np.empty(64, np.uint64)
+    rom = nets[WIDE_COLUMNS - 1]
+    for w in range(planes.shape[1]):
+        for i in range(64):
+            block[i] = planes[nets[i], w] if i < 14 else _U(0)
+        transpose64(block)
+        for t in range(64):
+            block[t] = _U(roms[rom, np.int64(block[t])])
+        transpose64(block)
+        for i in range(18):
+            planes[nets[14 + i], w] = block[i]
+
+
+@nb.njit(nogil=True, cache=True)  # type: ignore[untyped-decorator]
+def run_block(ops: Array, wide: Array, roms: NDArray[np.uint32], planes: Words, state: Words) -> None:
     """Evaluate all operations for one block of cycles.
 
     `ops` (M, 7): kind, up to four input rows, two output rows; the table or the index of the state or of the wide
@@ -153,5 +172,7 @@ def run_block(ops: Array, wide: Array, planes: Words, state: Words) -> None:
                 planes[out, w] = ~planes[a, w]
         elif kind == FFE:
             state[extra] = _flip_flop_enabled(planes[a], planes[b], planes[out], state[extra])
+        elif kind == ROM:
+            _read(planes, wide[extra], roms)
         else:
             _multiply(planes, wide[extra])

@@ -20,7 +20,20 @@ from numpy.typing import NDArray
 
 from hardwire.errors import DataError, UnsupportedError
 from hardwire.tools._netlist_cells import ONE, ZERO, Cell, Gates, Operation, translate
-from hardwire.tools._netlist_kernel import CARRY, FF, FFE, LUT2, LUT3, LUT4, MULT, MUX, NOT, run_block
+from hardwire.tools._netlist_kernel import (
+    CARRY,
+    FF,
+    FFE,
+    LUT2,
+    LUT3,
+    LUT4,
+    MULT,
+    MUX,
+    NOT,
+    ROM,
+    WIDE_COLUMNS,
+    run_block,
+)
 from hardwire.tools.bits import Words, from_planes, to_planes, words_per
 from hardwire.tools.process import Progress
 from hardwire.tools.streams import CONTROL_PORTS, SimulationResult, cycle_words, schedule, split_ports
@@ -35,6 +48,7 @@ class _Program:
 
     ops: NDArray[np.int64]
     wide: NDArray[np.int64]
+    roms: NDArray[np.uint32]
     state: Words
     rows: int
     inputs: dict[str, NDArray[np.int64]]
@@ -153,7 +167,7 @@ class _Machine:
         self.planes[rows, : filled.shape[1]] = filled
 
     def run(self) -> None:
-        run_block(self.program.ops, self.program.wide, self.planes, self.state)
+        run_block(self.program.ops, self.program.wide, self.program.roms, self.planes, self.state)
 
     def read(self, port: str, cycles: int) -> Words:
         return from_planes(self.planes[self.program.outputs[port]], cycles)
@@ -199,7 +213,7 @@ def _compile(module: Mapping[str, Any], clock: str) -> _Program:
     }
     _check_clock(gates, sources.pop(clock, []), clock)
     operations = _ordered(gates.operations, sources, sinks)
-    return _allocate(operations, sources, sinks)
+    return _allocate(operations, gates.roms, sources, sinks)
 
 
 def _check_clock(gates: Gates, port: list[int], clock: str) -> None:
@@ -255,7 +269,10 @@ def _ordered(
 
 
 def _allocate(
-    operations: list[Operation], sources: Mapping[str, list[int]], sinks: Mapping[str, list[int]]
+    operations: list[Operation],
+    roms: list[NDArray[np.uint32]],
+    sources: Mapping[str, list[int]],
+    sinks: Mapping[str, list[int]],
 ) -> _Program:
     """Give every net a row; a row is used again once the net in it was read for the last time."""
     last: dict[int, int] = {}
@@ -287,9 +304,12 @@ def _allocate(
             state.append(operation.table)
         elif operation.kind == CARRY:
             extra = outputs[1]
-        elif operation.kind == MULT:
+        elif operation.kind in (MULT, ROM):
             extra = len(wide)
-            wide.append([*inputs, *outputs])
+            nets = [*inputs, *outputs]
+            wide.append([*nets, *[0] * (WIDE_COLUMNS - len(nets))])
+            if operation.kind == ROM:
+                wide[-1][-1] = operation.table
             inputs = []
         elif operation.kind not in (LUT2, LUT3, LUT4, MUX, NOT):
             raise AssertionError(operation.kind)
@@ -302,7 +322,8 @@ def _allocate(
         free.extend(row[net] for net in sorted(finished - kept))
     return _Program(
         ops,
-        np.array(wide, np.int64).reshape(len(wide), 74),
+        np.array(wide, np.int64).reshape(len(wide), WIDE_COLUMNS),
+        np.array(roms, np.uint32).reshape(len(roms), 1 << 14),
         np.array(state, np.uint64),
         rows,
         {name: np.array([row[net] for net in nets], np.int64) for name, nets in sources.items()},
