@@ -159,7 +159,8 @@ def test_unary(op: str) -> None:
             try:
                 theirs(proto, rows(20, 7))
             except Exception as error:  # its exceptions have no common public base
-                assert "NOT_IMPLEMENTED" in str(error) or "not supported" in str(error)
+                if "NOT_IMPLEMENTED" not in str(error):
+                    raise
                 continue
             same(proto, rows(20, 7))
 
@@ -230,7 +231,9 @@ def test_softmax_axes(opset: int, data: st.DataObject) -> None:
     if opset < 11 and axis is not None and axis < 0:
         axis = 1
     attrs = {} if axis is None else {"axis": axis}
-    same(model([helper.make_node("Softmax", ["x"], ["y"], **attrs)], {"x": (None, *shape)}, opset=opset), rows(5, *shape))
+    same(
+        model([helper.make_node("Softmax", ["x"], ["y"], **attrs)], {"x": (None, *shape)}, opset=opset), rows(5, *shape)
+    )
 
 
 @settings(deadline=None, max_examples=40)
@@ -553,7 +556,8 @@ def test_quantised_dense(data: st.DataObject) -> None:
     # Codes in float32, as the framework divides; the product in float64.
     codes = quant_codes(w, scale, np.float32(zero), 4.0, 1, 1, "ROUND").astype(float)
     kernel = codes * scale.astype(float)
-    b = quant_codes(bias, np.float32(0.0123), np.float32(0), 8.0, 1, 0, "ROUND") * float(np.float32(0.0123))
+    bias_codes = quant_codes(bias, np.float32(0.0123), np.float32(0), 8.0, 1, 0, "ROUND").astype(float)
+    b = bias_codes * float(np.float32(0.0123))
     want = x @ (kernel.T if gemm else kernel) + b
     np.testing.assert_allclose(forward(net, [x])[0], want, rtol=1e-13, atol=1e-13)
     np.testing.assert_allclose(integers(net, x), want, rtol=1e-13, atol=1e-13)
@@ -561,7 +565,9 @@ def test_quantised_dense(data: st.DataObject) -> None:
     if not pot:
         assert params["kernel"].dtype == np.int64
         np.testing.assert_array_equal(params["kernel"], codes.T if gemm else codes)
-        np.testing.assert_array_equal(np.broadcast_to(params["kernel_scale"], (m,)), np.broadcast_to(scale.ravel(), (m,)))
+        np.testing.assert_array_equal(
+            np.broadcast_to(params["kernel_scale"], (m,)), np.broadcast_to(scale.ravel(), (m,))
+        )
 
 
 @settings(deadline=None, max_examples=60)
@@ -670,7 +676,9 @@ def test_quantised_network_of_qdq(data: st.DataObject) -> None:
     part = (m,) if channel else ()
     ws = (2.0 ** rng.integers(-5, -1, part)).astype(np.float32)
     xs = np.float32(2**-3)
-    codes = rng.integers(0, 256, (m, k)).astype(np.uint8) if unsigned else rng.integers(-128, 128, (m, k)).astype(np.int8)
+    codes = (
+        rng.integers(0, 256, (m, k)).astype(np.uint8) if unsigned else rng.integers(-128, 128, (m, k)).astype(np.int8)
+    )
     wz = rng.integers(0, 100, part).astype(codes.dtype)
     constants: dict[str, Any] = {
         **{"xs": xs, "xz": np.uint8(7), "ws": ws, "wz": wz, "w": codes, "bs": ws * xs},
@@ -767,8 +775,11 @@ def test_integer_tensors_go_nowhere_else() -> None:
 
 # Files
 
+
 def gemm_model(**changes: Any) -> onnx.ModelProto:
-    return model([helper.make_node("Gemm", ["x", "w"], ["y"], name="fc")], {"x": (None, 3)}, {"w": rows(3, 2)}, **changes)
+    return model(
+        [helper.make_node("Gemm", ["x", "w"], ["y"], name="fc")], {"x": (None, 3)}, {"w": rows(3, 2)}, **changes
+    )
 
 
 def test_file_and_live_model_agree(tmp_path: Path) -> None:
@@ -838,10 +849,9 @@ def test_corrupted_files_give_one_clear_error_or_a_network(tmp_path_factory: Any
     path.write_bytes(bytes(content))
     try:
         net = load(path)
-    except HardwireError as error:
-        assert str(error)
-    else:
-        assert net.nodes or net.inputs == net.outputs
+    except HardwireError:
+        return
+    assert net.outputs
 
 
 def test_not_a_number(tmp_path: Path) -> None:
@@ -900,7 +910,7 @@ def test_refused(case: str) -> None:
         **{"o": np.zeros((), np.float32)},
     }
     with pytest.raises(ModelError, match=text) as caught:
-        load(model([helper.make_node(op, inputs, ["y"], name="it")], {"x": (None, 2, 3)}, constants))
+        load(model([helper.make_node(op, inputs, ["y"], name="it", **attrs)], {"x": (None, 2, 3)}, constants))
     assert "'it'" in str(caught.value)
 
 

@@ -5,40 +5,80 @@ from __future__ import annotations
 from fractions import Fraction
 from math import ceil, floor
 
+import numpy as np
+
 from hardwire.errors import RangeError
 from hardwire.fixed import MAX_BITS, Overflow, Rounding, width_of
 from hardwire.ir.builder import KernelBuilder
 from hardwire.ir.program import fraction_bits
 
 _MAX_STEPS = 1 << 17
+_MAX_TABLE = 1 << 16
 
 
-def round_scaled(b: KernelBuilder, a: int, factor: Fraction, mode: Rounding) -> int:
-    """Return the value `round(a × factor)`, exact for every `a` in its proven range; `factor` > 0.
+_HALVES = {
+    Rounding.TRN_ZERO: (Rounding.CEIL, Rounding.TRN),
+    Rounding.AWAY: (Rounding.TRN, Rounding.CEIL),
+    Rounding.RND_ZERO: (Rounding.RND, Rounding.RND_MIN_INF),
+    Rounding.RND_INF: (Rounding.RND_MIN_INF, Rounding.RND),
+}
+"""What the roundings that look at the sign are below zero, and from zero on."""
+
+
+def round_scaled(b: KernelBuilder, a: int, factor: Fraction, mode: Rounding, offset: int = 0) -> int:
+    """Return the value `round(a × factor + offset)`, exact for every `a` in its proven range; `factor` > 0.
 
     A power of two is a shift. Any other rational becomes `(a·m + c) >> s` with the smallest `s` for which integers
-    `m` and `c` exist that agree at every step of the rounded function: a proof by its breakpoints, not a sample.
-    Raises `RangeError` naming the layer when the function has too many steps or none is found.
+    `m` and `c` exist that agree at every step of the rounded function: a proof by its breakpoints, not a sample. Where
+    none exist, the function is split at zero (roundings that look at the sign), computed in full width (a denominator
+    that is a power of two), or looked up. Raises `RangeError` naming the layer when none of this is possible.
     """
-    bits = fraction_bits(factor)
-    if bits is not None:
-        return b.shl(a, -bits) if bits <= 0 else b.round(a, bits, mode)
+    if fraction_bits(factor) is not None:
+        return _in_full(b, a, factor, mode, offset)
     lo, hi = b.range(a)
-    first, last = exact_round(lo * factor, mode), exact_round(hi * factor, mode)
+    first, last = (exact_round(end * factor + offset, mode) for end in (lo, hi))
     if first == last:
         return b.const(first)
-    if last - first > _MAX_STEPS:
-        if factor.denominator == 1:
-            return b.linear([a], [factor.numerator])
-        raise RangeError(
-            f"layer {b.origin!r}: scaling by {float(factor):.6g} has {last - first} steps, too many to prove exact",
-            hint="a power-of-two scale, or a narrower quantiser",
-        )
-    # edges[t] is the smallest a whose result is at least t; between edges the function is flat.
-    edges = [(t, _first_reaching(t, factor, mode)) for t in range(first + 1, last + 1)]
-    points = [(lo, first), (hi, last)] + [(e, t) for t, e in edges] + [(e - 1, t - 1) for t, e in edges]
-    # Where one step of a jumps over several results, the point just below belongs to a lower result.
-    points = [(x, exact_round(x * factor, mode)) for x in sorted({x for x, _ in points if lo <= x <= hi})]
+    steps = last - first
+    whole = factor.denominator & (factor.denominator - 1) == 0
+    if steps <= _MAX_STEPS:
+        y = _multiplied(b, a, factor, mode, offset)
+        if y is not None:
+            return y
+        edge = ceil(-offset / factor)
+        if mode in _HALVES and lo < edge <= hi:
+            below, above = _HALVES[mode]
+            negative = round_scaled(b, b.clamp(a, lo, edge - 1), factor, below, offset)
+            positive = round_scaled(b, b.clamp(a, edge, hi), factor, above, offset)
+            return b.select(b.less(a, b.const(edge)), negative, positive)
+    if whole:
+        return _in_full(b, a, factor, mode, offset)
+    if hi - lo < _MAX_TABLE:
+        return b.table(a, np.array([exact_round(x * factor + offset, mode) for x in range(lo, hi + 1)], np.int64))
+    if steps > _MAX_STEPS:
+        why = f"scaling by {float(factor):.6g} has {steps} steps, too many to prove exact"
+        raise RangeError(f"layer {b.origin!r}: {why}", hint="a power-of-two scale, or a narrower quantiser")
+    raise RangeError(
+        f"layer {b.origin!r}: no exact fixed-point multiplier for the scale {float(factor):.9g} within {MAX_BITS} bits",
+        hint="a power-of-two scale in the quantiser",
+    )
+
+
+def _in_full(b: KernelBuilder, a: int, factor: Fraction, mode: Rounding, offset: int) -> int:
+    """Multiply by the whole numerator and round by the denominator, a power of two."""
+    shift = factor.denominator.bit_length() - 1
+    return b.round(b.linear([a], [factor.numerator], offset << shift), shift, mode)
+
+
+def _multiplied(b: KernelBuilder, a: int, factor: Fraction, mode: Rounding, offset: int) -> int | None:
+    """Return `(a·m + c) >> s` if such integers exist within the width of a value, else None."""
+    lo, hi = b.range(a)
+    first, last = (exact_round(end * factor + offset, mode) for end in (lo, hi))
+    # Between its edges (the smallest a of each result) the function is flat; where one step of a jumps over several
+    # results, the point just below an edge belongs to a lower one.
+    edges = [_first_reaching(t, factor, mode, offset) for t in range(first + 1, last + 1)]
+    where = sorted({x for e in edges for x in (e - 1, e) if lo <= x <= hi} | {lo, hi})
+    points = [(x, exact_round(x * factor + offset, mode)) for x in where]
     for shift in range(MAX_BITS):
         m = round(factor * (1 << shift))
         least = max((t << shift) - x * m for x, t in points)
@@ -48,12 +88,8 @@ def round_scaled(b: KernelBuilder, a: int, factor: Fraction, mode: Rounding) -> 
             if widest > MAX_BITS:
                 break
             # The roundest constant in the allowed interval costs the fewest bits.
-            constant = _roundest(least, most)
-            return b.round(b.linear([a], [m], constant), shift, Rounding.TRN)
-    raise RangeError(
-        f"layer {b.origin!r}: no exact fixed-point multiplier for the scale {float(factor):.9g} within {MAX_BITS} bits",
-        hint="a power-of-two scale in the quantiser",
-    )
+            return b.round(b.linear([a], [m], _roundest(least, most)), shift, Rounding.TRN)
+    return None
 
 
 def exact_round(value: Fraction, mode: Rounding) -> int:
@@ -75,18 +111,18 @@ def exact_round(value: Fraction, mode: Rounding) -> int:
     return below + int(up)
 
 
-def _first_reaching(target: int, factor: Fraction, mode: Rounding) -> int:
-    """Smallest integer a with round(a × factor) ≥ target; every mode is monotone."""
-    guess = ceil((target - 1) / factor)
-    while exact_round(guess * factor, mode) >= target:
+def _first_reaching(target: int, factor: Fraction, mode: Rounding, offset: int) -> int:
+    """Smallest integer a with round(a × factor + offset) ≥ target; every mode is monotone."""
+    guess = ceil((target - 1 - offset) / factor)
+    while exact_round(guess * factor + offset, mode) >= target:
         guess -= 1
     step = max(1, floor(1 / factor))
-    while exact_round((guess + step) * factor, mode) < target:
+    while exact_round((guess + step) * factor + offset, mode) < target:
         guess += step
     low, high = guess, guess + step
     while high - low > 1:
         middle = (low + high) // 2
-        if exact_round(middle * factor, mode) >= target:
+        if exact_round(middle * factor + offset, mode) >= target:
             high = middle
         else:
             low = middle

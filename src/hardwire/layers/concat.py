@@ -68,7 +68,7 @@ class Concat(Layer):
 @imports("onnx", "Concat")
 def _onnx_concat(record: Record, net: NetworkBuilder) -> str:
     """Join computed tensors along an axis behind the batch."""
-    if not record.inputs or tuple(record.versions["variables"]) != tuple(range(len(record.inputs))):
+    if any(onnx.has(record, position) for position in range(len(record.inputs) + 1)):
         raise UnsupportedError(f"layer {record.name!r} (Concat): joins a constant; only computed tensors are supported")
     axis = onnx.axis_of(record, int(record.take("axis")), len(net.shape(record.inputs[0])))
     if len(record.inputs) == 1:

@@ -18,9 +18,6 @@ from hardwire.network.graph import NetworkBuilder, Node, Shape
 from hardwire.network.records import Record
 from hardwire.quantiser import Quantiser
 
-_SIGNED = (Rounding.TRN_ZERO, Rounding.AWAY, Rounding.RND_ZERO, Rounding.RND_INF)
-"""Roundings that depend on the sign of what they round."""
-
 
 class Quantise(Layer):
     """Attr `quantiser`: a `Quantiser` whose fields broadcast to the tensor's shape."""
@@ -80,15 +77,8 @@ def quantise_wire(node: Node, low: Lowering, x: Wire, quantiser: Quantiser) -> W
         (value,) = values
         factor = own[full] / target[full]
         before = int(zero[full]) if quantiser.zero_first else 0
-        moves = before % 2 if quantiser.rounding is Rounding.RND_CONV else before and quantiser.rounding in _SIGNED
-        if moves and factor.denominator > 1:
-            # A rounding that looks at the sign or at even codes shifts with the zero point: add it first, in the
-            # finer unit.
-            unit = factor.denominator
-            scaled = b.linear([value], [factor.numerator], before * unit)
-            rounded = b.linear([round_scaled(b, scaled, 1 / factor.__class__(unit), quantiser.rounding)], [1], -before)
-        else:
-            rounded = round_scaled(b, value, factor, quantiser.rounding)
+        # A rounding that looks at the sign or at even codes shifts with a zero point that is added before it.
+        rounded = b.linear([round_scaled(b, value, factor, quantiser.rounding, before)], [1], -before)
         return overflow(b, rounded, int(codes_lo[full]), int(codes_hi[full]), quantiser.overflow)
 
     return low.elementwise(node, [x], rule, target, [codes_lo, codes_hi])
