@@ -63,6 +63,25 @@ def train(
     """
     torch_ = _torch()
     recipe = recipe or Recipe()
+    threads = torch_.get_num_threads()
+    # Layers this small run faster on one thread, and the sums then have one order: same seed, same weights.
+    torch_.set_num_threads(1)
+    try:
+        return _train(torch_, model, x, y, recipe, teacher, seed, progress)
+    finally:
+        torch_.set_num_threads(threads)
+
+
+def _train(
+    torch_: Any,
+    model: torch.nn.Sequential,
+    x: NDArray[Any],
+    y: NDArray[Any],
+    recipe: Recipe,
+    teacher: torch.nn.Module | None,
+    seed: int,
+    progress: Callable[[int, int, float], None] | None,
+) -> torch.nn.Sequential:
     torch_.manual_seed(seed)
     inputs, labels = torch_.as_tensor(x, dtype=torch_.float32), torch_.as_tensor(y)
     optimiser = torch_.optim.AdamW(model.parameters(), lr=recipe.rate, weight_decay=recipe.decay)
