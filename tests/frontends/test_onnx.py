@@ -494,7 +494,7 @@ def test_the_definitions_table_of_rounding() -> None:
         np.testing.assert_array_equal(ours(model([node], {"x": (None, 10)}, constants), values[None])[0], want)
 
 
-@settings(deadline=None, max_examples=150)
+@settings(deadline=None, max_examples=80)
 @given(data=st.data())
 def test_quant(data: st.DataObject) -> None:
     mode = data.draw(st.sampled_from(sorted(ROUND)))

@@ -168,8 +168,10 @@ def quant(record: Record) -> Constant:
     x = record.array("0")
     x = x if x.dtype.kind == "f" else x.astype(np.float32)
     scale, zero, lo, hi, mode = rules.quant_parts(record)
-    _finite(record, x, scale)
-    y = x / np.asarray(scale, x.dtype) + np.asarray(zero, x.dtype)
+    unit = np.asarray(scale, x.dtype)
+    _finite(record, x, unit)
+    with np.errstate(over="ignore"):  # an infinite quotient is clipped
+        y = x / unit + np.asarray(zero, x.dtype)
     codes = round_real(np.clip(y.astype(np.float64), lo, hi), mode).astype(np.int64) - zero
     return _scaled(codes, scale)
 

@@ -117,7 +117,11 @@ def quantise_constant(record: Record, zero_type: int) -> Constant:
     scale, zero = _parameters(record, None, x.ndim)
     if not np.all(np.isfinite(x)):
         raise ModelError(f"layer {record.name!r} ({record.kind}): its constant holds {x[~np.isfinite(x)].ravel()[0]}")
-    rounded = np.rint((x / scale.astype(x.dtype)).astype(np.float64))
+    unit = scale.astype(x.dtype)
+    if np.any(unit == 0):
+        raise ModelError(f"layer {record.name!r} ({record.kind}): a scale that {x.dtype} cannot hold")
+    with np.errstate(over="ignore"):  # an infinite quotient is clipped
+        rounded = np.rint((x / unit).astype(np.float64))
     return Constant(np.clip(rounded + zero, lo, hi).astype(np.int64))
 
 
