@@ -307,6 +307,11 @@ def test_what_cannot_be_simulated_is_named() -> None:
         build({"u": cell("LUT4", {"A": 100, "B": 10, "Z": 101}, {"INIT": "0110" * 4}), "v": ff(101, 100)})
     with pytest.raises(UnsupportedError, match="cell u reads net 77, which nothing drives"):
         build({"u": ff(77, 100)})
+    buffers = {"u": cell("BUF", {"I": 100, "O": 101}), "v": cell("BUF", {"I": 101, "O": 100})}
+    with pytest.raises(UnsupportedError, match=r"net 10[01] is driven by itself"):
+        build(buffers)
+    with pytest.raises(UnsupportedError, match=r"cell v \(BUF\): its output O drives net 100, as another cell does"):
+        build({"u": cell("BUF", {"I": 10, "O": 100}), "v": cell("BUF", {"I": 10, "O": 100})})
     with pytest.raises(UnsupportedError, match="output 'y' has a bit that nothing drives"):
         build({}, [100])
 

@@ -141,7 +141,8 @@ def test_nextpnr_reports_the_slowest_clock_and_its_own_path(fake: Fake, tmp_path
     result = nextpnr.place_and_route(
         netlist, device="25k", speed=6, freq_mhz=200, seed=7, workdir=tmp_path / "w", progress=lines.append
     )
-    assert lines == [
+    assert lines[0].startswith("nextpnr: start")
+    assert lines[1:] == [
         "nextpnr: placement iteration 3, wire length 12",
         "nextpnr: routing, 77 arcs left",
         "nextpnr: routing iteration 2, 5 wires overused",
@@ -167,7 +168,8 @@ def test_an_interrupt_in_place_and_route_leaves_no_report(fake: Fake, tmp_path: 
     (tmp_path / "n.json").write_text("{}")
 
     def interrupt(line: str) -> None:
-        raise KeyboardInterrupt
+        if "placement" in line:
+            raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
         nextpnr.place_and_route(tmp_path / "n.json", freq_mhz=100, workdir=tmp_path / "w", progress=interrupt)

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -10,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+import hardwire
 from hardwire.errors import ToolError
 from hardwire.tools.process import run
 
@@ -137,3 +139,12 @@ def test_signals_to_the_caller_end_the_tool(tmp_path: Path, number: signal.Signa
     finally:
         caller.kill()
         caller.wait()
+
+
+def test_no_other_module_starts_processes() -> None:
+    package = Path(hardwire.__file__).parent
+    starters = re.compile(r"\bsubprocess\b|\bos\.(system|popen|exec\w+|spawn\w+|posix_spawn\w*|fork)\b|\bpty\.")
+    found = {
+        path.relative_to(package).as_posix() for path in package.rglob("*.py") if starters.search(path.read_text())
+    }
+    assert found == {"tools/process.py"}

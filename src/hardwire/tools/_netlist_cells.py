@@ -50,8 +50,12 @@ class Gates:
 
     def resolve(self, net: Net) -> Net:
         """The net at the end of a chain of plain connections."""
+        steps = 0
         while net in self.alias:
             net = self.alias[net]
+            steps += 1
+            if steps > len(self.alias):
+                raise UnsupportedError(f"netlist net {net} is driven by itself")
         return net
 
     def _add(self, kind: int, inputs: list[Net], outputs: int = 1, table: int = 0) -> list[Net]:
@@ -154,6 +158,7 @@ class Cell:
         """Connect nets to an output port."""
         for bit, net in zip(self.connections.get(port, []), nets, strict=False):
             if isinstance(bit, int):
+                self.require(bit not in self.gates.alias, f"its output {port} drives net {bit}, as another cell does")
                 self.gates.alias[bit] = net
 
     def text(self, parameter: str, default: str) -> str:

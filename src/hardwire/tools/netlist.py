@@ -64,11 +64,13 @@ class NetlistSimulator:
     """
 
     def __init__(self, json_path: Path, top: str, *, clock: str = "clk") -> None:
+        begin = time.monotonic()
         module = _load(json_path, top)
         self.top = top
         self.widths = {name: len(port["bits"]) for name, port in module["ports"].items()}
         self.cells = len(module["cells"])
         self._program = _compile(module, clock)
+        self.load_seconds = time.monotonic() - begin
 
     @property
     def operations(self) -> int:
@@ -122,7 +124,7 @@ class NetlistSimulator:
             if progress is not None:
                 progress(f"netlist: {part.stop} of {plan.cycles} cycles")
         plan.check(seen)
-        return SimulationResult(answers, plan.cycles, 0.0, time.monotonic() - begin, "netlist simulator")
+        return SimulationResult(answers, plan.cycles, self.load_seconds, time.monotonic() - begin, "netlist simulator")
 
     def trace(self, inputs: Mapping[str, Words]) -> dict[str, Words]:
         """What every output port carries at each cycle, given what every input port but the clock carries.

@@ -99,6 +99,8 @@ def place_and_route(
         if value not in known:
             raise DataError(f"nextpnr-ecp5 knows no {what} {value!r}", hint=f"one of {', '.join(map(str, known))}")
     found = TOOL.find()
+    if progress is not None:
+        progress("nextpnr: start (the PyPI build compiles itself the first time, for about 20 s)")
     version = found.version
     (netlist,) = bring([json_path], workdir, "netlist")
     pins = bring([lpf], workdir, "pin constraint file") if lpf is not None else []

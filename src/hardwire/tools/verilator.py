@@ -61,7 +61,7 @@ _FLAGS = (
     "-DVL_IGNORE_UNKNOWN_ARCH",
 )
 _RUNTIME = ("verilated", "verilated_threads")
-_VERILATE = ("--cc", "--prefix", "Vdut", "-O3", "--x-assign", "fast", "--x-initial", "fast", "--no-assert")
+_VERILATE = ("--cc", "--prefix", "Vdut", "-O3", "--x-assign", "fast", "--x-initial", "fast")
 _MAIN = Path(__file__).with_name("_verilator_main.cpp")
 _UNIT_BYTES = 150_000
 _PART_BYTES = 20_000
@@ -181,6 +181,7 @@ def build(
         [*make.command, "-j", str(jobs), "-f", "hardwire.mk", f"HW_CXX={_escaped(compiler.command)}"],
         cwd=objects,
         log=workdir / "compile.log",
+        env={"MAKEFLAGS": "", "MFLAGS": ""},  # This may run below the user's own make.
         progress=None if progress is None else lambda line: progress(f"verilator: compile {_object(line)}"),
         tool="the C++ compiler",
     )
