@@ -98,7 +98,13 @@ def main():
     """Simulate; exits with 1 if a test failed."""
     runner = get_runner(os.environ.get("SIM", "icarus"))
     build = Path(os.environ.get("SIM_BUILD", HERE / "sim_build"))
-    runner.build(sources=[HERE.parent / "{name}.v"], hdl_toplevel="{name}", build_dir=build, always=True)
+    runner.build(
+        sources=[HERE.parent / "{name}.v"],
+        hdl_toplevel="{name}",
+        build_dir=build,
+        timescale=("1ns", "1ps"),
+        always=True,
+    )
     results = runner.test(hdl_toplevel="{name}", test_module="test_{name}", build_dir=build, test_dir=HERE)
     _, failed = get_results(results)
     raise SystemExit(1 if failed else 0)

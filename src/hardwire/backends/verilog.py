@@ -1,7 +1,7 @@
 """Verilog-2001 for every tool: one flat module, fixed latency, a new vector every cycle.
 
-Interface: `clk`, synchronous `rst`, `in_valid`, the input buses, `out_valid`, the output buses. Layout of the buses is in
-`ports.json`. Reset clears the valid chain alone; data registers need none.
+Interface: `clk`, synchronous `rst`, `in_valid`, the input buses, `out_valid`, the output buses. How numbers lie on the
+buses is in `ports.json`. Reset clears the valid chain alone; data registers need none.
 """
 
 from __future__ import annotations

@@ -1,0 +1,137 @@
+"""Refit the ECP5 delay model against place & route.
+
+Random quantised networks are cut at several depths, synthesised, placed and routed; the measured periods are set
+against the model's, and `overhead` and a common factor of all op delays are fitted by least squares.
+
+    python benchmarks/calibrate_delay.py [--layers 16,16,8,5] [--depths 8,12,20] [--seeds 1] [--work DIR] [--json FILE]
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import tempfile
+from dataclasses import asdict
+from fractions import Fraction
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+
+from hardwire.backends.verilog import emit
+from hardwire.fixed import Rounding
+from hardwire.ir.builder import KernelBuilder
+from hardwire.ir.program import Access, Array, Port, Program, Step
+from hardwire.passes.pipelines import flatten
+from hardwire.schedule.pipeline import Timing, build
+from hardwire.solver import FullAdderCost, solve_cached
+from hardwire.targets import Target, target
+from hardwire.tools.harness import add_harness
+from hardwire.tools.nextpnr import place_and_route
+from hardwire.tools.yosys import synthesise
+
+
+def network(sizes: list[int], seed: int, bits: int = 6, density: float = 0.7) -> Program:
+    """A random dense network: 6-bit weights, 6-bit rounded and saturated ReLU activations, 8-bit inputs."""
+    rng = np.random.default_rng(seed)
+    builder = KernelBuilder("net", [-128] * sizes[0], [127] * sizes[0], origin="x")
+    values = list(range(sizes[0]))
+    for layer, size in enumerate(sizes[1:]):
+        builder.origin = f"fc{layer + 1}"
+        half = 1 << (bits - 1)
+        weights = rng.integers(-half + 1, half, (len(values), size)) * (rng.random((len(values), size)) < density)
+        values = [builder.linear(values, weights[:, j].tolist(), int(rng.integers(-64, 64))) for j in range(size)]
+        if layer < len(sizes) - 2:
+            builder.origin = f"relu{layer + 1}"
+            values = [builder.clamp(builder.round(v, 6, Rounding.RND), 0, 63) for v in values]
+    kernel = builder.build(values)
+    one, zero = np.array([Fraction(1)], object), np.zeros(1, np.int32)
+    ids = np.arange(max(sizes), dtype=np.int32)
+    arrays = {
+        "x": Array("x", kernel.lo[: sizes[0]], kernel.hi[: sizes[0]], one),
+        "y": Array("y", kernel.lo[kernel.outputs], kernel.hi[kernel.outputs], one),
+    }
+    step = Step("net", "net", (Access("x", zero, ids[: sizes[0]]),), Access("y", zero, ids[: sizes[-1]]))
+    ports = Port("x", "x", ids[: sizes[0]], (sizes[0],)), Port("y", "y", ids[: sizes[-1]], (sizes[-1],))
+    program = Program("net", arrays, {"net": kernel}, (step,), ports[:1], ports[1:])
+    solve = partial(_solve, cost=FullAdderCost(target().costs.adder_overhead))
+    return flatten(program, solve)
+
+
+def _solve(matrix, lo, hi, depth, *, cost):  # type: ignore[no-untyped-def]
+    return solve_cached(matrix, lo=lo, hi=hi, input_depth=depth, cost=cost)
+
+
+def measure(program: Program, part: Target, depth: int, seeds: list[int], work: Path) -> dict[str, float]:
+    """Place and route one cut; periods in ns."""
+    timing = Timing.of(program, part)
+    budget = timing.least_budget(depth)
+    circuit = build(timing, budget, 1000.0 / (timing.overhead + budget))
+    folder = work / f"depth{depth}"
+    for name, text in emit(circuit, program, "net").items():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_text(text)
+    netlist = synthesise([folder / "net.v"], "net", workdir=folder)
+    buses = [{bus.name: bus.width for bus in side} for side in (circuit.inputs, circuit.outputs)]
+    wrapped = add_harness(netlist, *buses, workdir=folder / "harness")
+    periods = []
+    for seed in seeds:
+        routed = place_and_route(
+            wrapped.json_path,
+            device=part.place["device"],
+            package=part.place["package"],
+            speed=int(part.place["speed"]),
+            freq_mhz=circuit.fmax_mhz,
+            seed=seed,
+            workdir=folder / f"seed{seed}",
+        )
+        periods.append(1000.0 / routed.fmax_mhz)
+    used = {name: u.used for name, u in routed.utilisation.items() if u.used}
+    stretch = part.stretch(circuit.estimate()["lut"])
+    return {
+        "depth": depth,
+        "cycles": circuit.latency,
+        "measured_ns": float(np.mean(periods)),
+        "worst_ns": max(periods),
+        "predicted_ns": circuit.period_ns,
+        "logic_ns": budget / stretch,
+        "stretch": stretch,
+        "estimated_lut": circuit.estimate()["lut"],
+        "estimated_ff": circuit.ff,
+        "lut4": netlist.resources["lut"],
+        "carry": netlist.resources["carry"],
+        "ff": netlist.resources["ff"],
+        "comb": used.get("TRELLIS_COMB", 0),
+        "placed_ff": used.get("TRELLIS_FF", 0),
+    }
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--target", default="ecp5-85k")
+    parser.add_argument("--layers", default="16,16,8,5")
+    parser.add_argument("--depths", default="6,9,14,20")
+    parser.add_argument("--seeds", type=int, default=1)
+    parser.add_argument("--work", type=Path)
+    parser.add_argument("--json", type=Path)
+    options = parser.parse_args()
+    part = target(options.target)
+    program = network([int(s) for s in options.layers.split(",")], 1)
+    rows = []
+    with tempfile.TemporaryDirectory() as scratch:
+        for depth in (int(d) for d in options.depths.split(",")):
+            rows.append(measure(program, part, depth, list(range(1, options.seeds + 1)), options.work or Path(scratch)))
+            print(json.dumps(rows[-1]), flush=True)
+    stretch = np.array([row["stretch"] for row in rows])
+    logic = np.array([row["logic_ns"] for row in rows])
+    measured = np.array([row["measured_ns"] for row in rows])
+    # measured = stretch · (overhead + factor · logic)
+    (overhead, factor), *_ = np.linalg.lstsq(np.stack([stretch, stretch * logic], 1), measured, rcond=None)
+    print(f"now {asdict(part.delays)}")
+    print(f"fit: overhead {overhead:.3f} ns, every op delay × {factor:.3f}")
+    if options.json:
+        options.json.write_text(json.dumps({"rows": rows, "overhead": overhead, "factor": factor}, indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,125 @@
+"""Verilog in simulation against the reference interpreter: every op, mode, sign and width."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from flat_programs import program_of, random_kernel, vectors_for
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from icarus_stream import check
+
+from hardwire.fixed import Ints, Rounding
+from hardwire.ir.builder import KernelBuilder
+from hardwire.ir.interpreter import run
+from hardwire.ir.program import Kernel, Program
+from hardwire.ir.verify import verify_program
+from hardwire.schedule.pipeline import Timing, build
+from hardwire.targets import target
+
+pytestmark = pytest.mark.tools
+
+SETTINGS = settings(
+    max_examples=30,
+    deadline=None,
+    derandomize=True,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+)
+
+
+def simulated(program: Program, inputs: list[Ints], depth: int, folder: Path) -> None:
+    timing = Timing.of(program, target())
+    circuit = build(timing, timing.least_budget(depth), 10.0)
+    check(circuit, program, inputs, run(program, inputs), folder)
+
+
+@SETTINGS
+@given(seed=st.integers(0, 10**6), ops=st.integers(1, 60), depth=st.integers(0, 12))
+def test_random_kernels(tmp_path: Path, seed: int, ops: int, depth: int) -> None:
+    kernel = random_kernel(seed, ops=ops)
+    program = program_of(kernel, (2, kernel.n_inputs - 2), (1, 2, len(kernel.outputs) - 3))
+    verify_program(program)
+    codes = vectors_for(kernel, 60, seed)
+    simulated(program, [codes[:, :2], codes[:, 2:]], depth, tmp_path)
+
+
+@pytest.mark.parametrize("mode", list(Rounding))
+def test_rounding_by_any_shift(mode: Rounding, tmp_path: Path) -> None:
+    """Every code of small types, signed and unsigned, shifts up to far beyond the width."""
+    builder = KernelBuilder("round", [-32, 0, -1, 0], [31, 63, 0, 1], origin="q")
+    outputs = [builder.round(v, s, mode) for v in range(4) for s in (1, 2, 3, 5, 6, 7, 20, 63)]
+    kernel = builder.build(outputs)
+    codes = np.stack([np.arange(-32, 32), np.arange(64), np.arange(64) % 2 - 1, np.arange(64) % 2], 1)
+    simulated(program_of(kernel), [codes.astype(np.int64)], 1, tmp_path)
+
+
+def test_clamps_at_every_kind_of_bound(tmp_path: Path) -> None:
+    builder = KernelBuilder("clamp", [-64, 0, -40], [63, 127, -3], origin="sat")
+    bounds = [(0, 63), (0, 15), (0, 0), (-16, 15), (-15, 15), (-16, 7), (-17, 20), (-64, -1), (-64, -9), (-8, -8)]
+    bounds += [(-1, 0), (-3, -1), (3, 5), (0, 1), (-1, 1), (16, 31), (-33, 30), (-32, 0), (-40, -33), (1, 127)]
+    outputs = [builder.clamp(v, lo, hi) for v in range(3) for lo, hi in bounds]
+    kernel = builder.build(outputs)
+    codes = np.stack([np.arange(-64, 64), np.arange(128), np.clip(np.arange(-64, 64), -40, -3)], 1)
+    simulated(program_of(kernel), [codes.astype(np.int64)], 0, tmp_path)
+
+
+def test_adders_pass_low_bits_by(tmp_path: Path) -> None:
+    """Shifts either way, joined operands, zeros below, negation, constants with trailing zeros."""
+    builder = KernelBuilder("add", [-8, 0, -8, 0], [7, 15, 7, 3], origin="fc")
+    outputs = []
+    for a in range(4):
+        for b in range(4):
+            for p, q in ((0, 0), (0, 2), (3, 0), (1, 6), (4, 4), (2, 3), (9, 1)):
+                outputs += [builder.add(a, b, p, q), builder.sub(a, b, p, q)]
+    shifted = builder.shl(0, 3)
+    outputs += [builder.sub(shifted, 1), builder.add(shifted, 1), builder.sub(1, shifted), builder.neg(shifted)]
+    for c in (8, -8, 5, -1, 48):
+        outputs += [builder.add(0, builder.const(c)), builder.sub(builder.const(c), shifted, 0, 1)]
+    kernel = builder.build(outputs)
+    simulated(program_of(kernel), [vectors_for(kernel, 300)], 0, tmp_path)
+
+
+def test_widest_values(tmp_path: Path) -> None:
+    top = 1 << 60
+    builder = KernelBuilder("wide", [-top, 0, -(1 << 30)], [top - 1, top - 1, (1 << 30) - 1], origin="acc")
+    total = builder.add(0, 1)
+    outputs = [total, builder.sub(0, 1), builder.mul(2, 2), builder.round(total, 40, Rounding.RND_CONV)]
+    outputs += [builder.clamp(total, -(1 << 20), (1 << 20) - 1), builder.less(0, 1), builder.wrap(total, 61, True)]
+    kernel = builder.build(outputs)
+    assert int(kernel.widths.max()) == 62
+    simulated(program_of(kernel), [vectors_for(kernel, 100)], 1, tmp_path)
+
+
+def test_table_far_from_zero_is_addressed_by_low_bits(tmp_path: Path) -> None:
+    """Found by fuzzing: a table at codes near 2^40 took 2^40 addresses."""
+    builder = KernelBuilder("table", [(1 << 40) + 3, -9], [(1 << 40) + 30, 9], origin="act")
+    outputs = [builder.table(0, np.arange(28) ** 2), builder.table(1, -(np.arange(19) ** 3))]
+    kernel = builder.build(outputs)
+    simulated(program_of(kernel), [vectors_for(kernel, 100)], 0, tmp_path)
+
+
+def narrowed() -> Kernel:
+    """A kernel whose ranges another proof made tighter than its rules give."""
+    builder = KernelBuilder("narrow", [-8, -8], [7, 7], origin="n")
+    square = builder.mul(0, 0)
+    total = builder.add(square, builder.mul(1, 1))
+    kernel = builder.build([square, total, builder.round(total, 2, Rounding.RND)])
+    lo = kernel.lo.copy()
+    lo[2:] = np.maximum(lo[2:], 0)
+    return kernel.with_(lo=lo)
+
+
+def test_ranges_tighter_than_the_rules(tmp_path: Path) -> None:
+    kernel = narrowed()
+    simulated(program_of(kernel), [vectors_for(kernel, 200)], 1, tmp_path)
+
+
+def test_inputs_of_one_value_take_no_bits(tmp_path: Path) -> None:
+    builder = KernelBuilder("fixed", [5, -4, 0], [5, 3, 0], origin="fc")
+    kernel = builder.build([0, builder.add(0, 1), 1, 2])
+    program = program_of(kernel)
+    simulated(program, [np.array([[5, v, 0] for v in range(-4, 4)], np.int64)], 0, tmp_path)
+    bus = Timing.of(program, target()).inputs[0]
+    assert bus.widths.tolist() == [0, 3, 0]
