@@ -86,20 +86,20 @@ def _resolve(job: Job, reads: tuple[Access, ...], positions: int) -> list[tuple[
         values = {offset: value for at, offset, value in job.writes if at == pointer}
         made.setdefault(entry.array, []).append((entry.base, values))
     found: list[tuple[int, int] | int] = []
-    fresh: list[tuple[str, Ids]] = []
+    fresh: list[Access] = []
     for access in reads:
         if access.array not in made:
-            at = len(job.pointers) + len(fresh)
-            fresh.append((access.array, access.base))
-            found.extend((at, int(offset)) for offset in access.offsets)
+            # Numbered among the fresh ones for now: no pointer is added before all reads are known to resolve.
+            found.extend((len(fresh), offset) for offset in access.offsets.tolist())
+            fresh.append(access)
             continue
         for offset in access.offsets.tolist():
             value = _made_here(made[access.array], access.base, offset)
             if value is None:
                 return None
             found.append(value)
-    moved = {len(job.pointers) + i: new for i, new in enumerate([job.pointer(*f) for f in list(fresh)])}
-    return [f if isinstance(f, int) else (moved.get(f[0], f[0]), f[1]) for f in found]
+    pointers = [job.pointer(access.array, access.base) for access in fresh]
+    return [f if isinstance(f, int) else (pointers[f[0]], f[1]) for f in found]
 
 
 def _made_here(made: list[tuple[Ids, dict[int, int]]], base: Ids, offset: int) -> int | None:

@@ -98,7 +98,7 @@ def place_slots(plan: Plan, bits: dict[int, int], lanes: int) -> tuple[dict[int,
     for c in range(len(plan.chunks)):
         while at < len(order) and order[at][0] == c:
             value = order[at][1]
-            need = bits[value] // 8 * lanes
+            need = _up(bits[value] // 8 * lanes, LINE)
             if spare.get(need):
                 offsets[value] = spare[need].pop()
             else:
@@ -108,5 +108,5 @@ def place_slots(plan: Plan, bits: dict[int, int], lanes: int) -> tuple[dict[int,
             at += 1
         # Freed after this chunk's own values have theirs: a chunk never writes a slot that it still reads.
         for value in ends.pop(c, ()):
-            spare.setdefault(bits[value] // 8 * lanes, []).append(offsets[value])
+            spare.setdefault(_up(bits[value] // 8 * lanes, LINE), []).append(offsets[value])
     return offsets, size
