@@ -60,13 +60,13 @@ class Design:
         return compile_program(self.flat)
 
     def check_inputs(self, x: Any) -> list[Floats]:
-        """Arrays (N, *shape), one per input, from an array or tuple of arrays; raises `DataError` naming the input."""
+        """Arrays `(N, *shape)`, one per input, from an array or tuple of arrays; raises `DataError` naming the input."""
         ports = self.flat.inputs
         given = list(x) if isinstance(x, tuple) or (isinstance(x, list) and len(ports) > 1) else [x]
         return check_arrays(self.name, [(port.name, port.shape) for port in ports], given)
 
     def predict(self, x: Any, threads: int | None = None) -> Any:
-        """Bit-exact emulation: float arrays (N, *shape) in, float64 (N, *shape) out; tuples where there are several."""
+        """Bit-exact emulation: float arrays `(N, *shape)` in, float64 out; tuples where there are several."""
         outputs = self.emulator.predict(self.check_inputs(x), threads=threads)
         return outputs[0] if len(outputs) == 1 else tuple(outputs)
 

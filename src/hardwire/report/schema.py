@@ -3,23 +3,7 @@
 `compile` writes everything down to `estimate`; `synthesize` adds `synthesis` and `timing` and re-checks `contract`;
 `verify` adds `verification`. Nothing here depends on the time of day: equal compiles give equal bytes.
 
-| field | meaning |
-|---|---|
-| `name`, `source` | the model; `format` and `sha256` of its file, versions found in it |
-| `options` | what `compile` was asked for |
-| `target`, `clock_mhz` | part, and the clock that the circuit is made for |
-| `latency` | `cycles` from a vector's entry to its answer, `ns` at that clock |
-| `initiation_interval` | cycles between vectors |
-| `contract` | what was asked, whether it is met by prediction and (later) after place & route |
-| `network` | a row a layer: name, kind, shape, parameters, non-zeros, type |
-| `calibration` | types that calibration chose and the fidelity kept |
-| `program` | ops by kind, adders, tables, widest value, register bits |
-| `estimate` | `lut`, `ff`, `dsp`, `bram` by the target's cost model |
-| `layers` | a row a layer: where LUTs, flip-flops and nanoseconds go |
-| `synthesis` | `lut`, `ff`, `carry`, `dsp`, `bram`, cells, tool |
-| `timing` | `fmax_mhz`, `latency_ns` at that Fmax, `critical_path` |
-| `verification` | `emulator_rtl`, `netlist`, `interpreter`, `formal`: vectors, mismatches, what was proven |
-| `files`, `versions` | what the build holds; versions of what made it |
+The fields are listed in `docs/reports.md`; a test holds that list against a real report.
 """
 
 from __future__ import annotations
