@@ -347,6 +347,54 @@ def test_every_rewrite_keeps_the_meaning_of_any_network(network):
         same_meaning(network, after, exact="batch_norm" not in kinds(network))
 
 
+@st.composite
+def quantised_networks(draw):
+    """Draw a chain with skips whose parameters are short in binary, so that it lowers without preparation too."""
+    rng = np.random.default_rng(draw(st.integers(0, 9999)))
+    net = NetworkBuilder("net")
+    tensors = [net.add("quantise", "q", [net.input("x", (2, 4))], {"quantiser": s8})]
+    for i in range(draw(st.integers(1, 6))):
+        x = tensors[draw(st.integers(max(0, len(tensors) - 2), len(tensors) - 1))]
+        shape = net.shape(x)
+        q = Quantiser.of_type(
+            FixedType(draw(st.booleans()), draw(st.integers(2, 8)), draw(st.integers(0, 4))),
+            draw(st.sampled_from(Rounding)),
+            draw(st.sampled_from([Overflow.SAT, Overflow.SAT, Overflow.SAT_SYM, Overflow.WRAP])),
+        )
+        ones = np.ones(shape[-1])
+        shift = {"gamma": rng.integers(-9, 9, shape[-1]) / 8, "beta": rng.integers(-9, 9, shape[-1]) / 4}
+        layers = {
+            "relu": ({}, {}),
+            "clip": ({"lo": -1.0, "hi": 2.3125}, {}),
+            "leaky_relu": ({"slope": draw(st.sampled_from([0.25, 1.0, 0.3125, -0.5]))}, {}),
+            "batch_norm": ({"epsilon": 0.0}, {**shift, "mean": ones / 2, "variance": ones * 4}),
+            "dense": ({}, {"kernel": rng.integers(-4, 4, (shape[-1], 4)) / 4}),
+            "transpose": ({"perm": (1, 0)}, {}),
+        }
+        kind = draw(st.sampled_from(sorted(layers)))
+        x = net.add(kind, f"{kind}{i}", [x], *layers[kind])
+        tensors.append(x)
+        if draw(st.booleans()):
+            tensors.append(net.add("quantise", f"q{i}", [x], {"quantiser": q}))
+    return net.build([tensors[-1]])
+
+
+@settings(max_examples=120, deadline=None)
+@given(quantised_networks())
+def test_preparation_changes_no_bit_of_a_quantised_network(network):
+    x = np.random.default_rng(0).normal(0, 4, (100, 2, 4))
+    want = forward(network, [x])[0]
+    for version in (network, prepare(network)):
+        program = lower(version, input_quantisers(version))
+        verify_program(program)
+        quantiser = program.inputs[0].quantiser
+        assert quantiser is not None
+        (y,) = run(program, [quantiser.codes(x).reshape(100, -1)])
+        port = program.outputs[0]
+        got = (y * program.port_scale(port)).astype(np.float64).reshape(100, *port.shape)
+        np.testing.assert_array_equal(got, want)
+
+
 def test_a_quantised_tagger_lowers_and_equals_its_float_meaning():
     rng = np.random.default_rng(5)
     weights = [rng.integers(-8, 8, shape) / 8 for shape in ((2, 6), (6, 3))]

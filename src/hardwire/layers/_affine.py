@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from fractions import Fraction
-from math import ceil, floor
 
 import numpy as np
 
@@ -39,10 +38,9 @@ def round_affine(
         return b.const(first)
     if last - first > _MAX_STEPS:
         return None
-    steps = range(first + 1, last + 1)
-    edges = [_first_reaching(step, slope, offset, mode) for step in steps]
+    edges = _edges(first, last, slope, offset, mode)
     far = max(abs(edges[0]) + 1, abs(edges[-1]) + 1, abs(low), abs(high))
-    results, starts = np.array(steps, np.int64), np.array(edges, np.int64)
+    results, starts = np.arange(first + 1, last + 1), np.array(edges, np.int64)
     for shift in range(MAX_BITS):
         m = round(slope * (1 << shift))
         if m.bit_length() + far.bit_length() >= MAX_BITS or last.bit_length() + shift >= MAX_BITS:
@@ -59,17 +57,19 @@ def round_affine(
     return None
 
 
-def _first_reaching(target: int, slope: Fraction, offset: Fraction, mode: Rounding) -> int:
-    """Smallest integer x with `round(slope · x + offset) ≥ target`; slope > 0."""
-    quarter = Fraction(1, 4)
-    # A rounding mode steps up to `target` at target - 1, target - 1/2 or target, there or just above.
-    bound = Fraction(target)
-    if exact_round(target - 3 * quarter, mode) >= target:
-        bound -= 1
-    elif exact_round(target - quarter, mode) >= target:
-        bound -= 2 * quarter
-    where = (bound - offset) / slope
-    return ceil(where) if exact_round(bound, mode) >= target else floor(where) + 1
+def _edges(first: int, last: int, slope: Fraction, offset: Fraction, mode: Rounding) -> list[int]:
+    """Smallest integer x with `round(slope · x + offset) ≥ t` for each t in `first + 1 … last`; slope > 0."""
+    # The mode steps up to t at t - halves/2, there (where it rounds that up) or just above; all over one denominator.
+    halves = {Rounding.TRN: 0, Rounding.CEIL: 2}.get(mode, 1)
+    denominator = 2 * offset.denominator * slope.numerator
+    start = -(halves * offset.denominator + 2 * offset.numerator) * slope.denominator
+    step = 2 * offset.denominator * slope.denominator
+    out = []
+    for target in range(first + 1, last + 1):
+        whole, rest = divmod(start + step * target, denominator)
+        met = rest == 0 and exact_round(Fraction(2 * target - halves, 2), mode) >= target
+        out.append(whole if met else whole + 1)
+    return out
 
 
 def _roundest(least: int, most: int) -> int:

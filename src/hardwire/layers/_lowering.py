@@ -194,14 +194,15 @@ class Lowering:
     def aligned(self, node: Node, wires: Sequence[Wire]) -> list[Wire]:
         """Bring equally shaped wires to one common scale per element, exactly (integer multiples only)."""
         common = np.empty(wires[0].shape, object)
-        all_scales = [wire.scales() for wire in wires]
+        all_scales: list[Any] = [wire.scales() for wire in wires]
         for at in np.ndindex(wires[0].shape):
             common[at] = common_scale([scales[at] for scales in all_scales])
         return [self.rescaled(node, wire, common) for wire in wires]
 
     def rescaled(self, node: Node, wire: Wire, scale: NDArray[Any]) -> Wire:
         """Return the wire with another scale that divides its own; raises `RangeError` for one that doesn't."""
-        target, own = np.broadcast_to(scale, wire.shape), wire.scales()
+        target: Any = np.broadcast_to(scale, wire.shape)
+        own: Any = wire.scales()
         ratio = np.empty(wire.shape, object)
         for at in np.ndindex(wire.shape):
             ratio[at] = integer_ratio(own[at], target[at])

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hardwire.errors import ModelError
-from hardwire.fixed import Floats
+from hardwire.fixed import FixedType, Floats, Overflow, Rounding
 from hardwire.ir.builder import KernelBuilder
 from hardwire.layers import _keras as keras
 from hardwire.layers import _onnx as onnx
@@ -156,6 +156,11 @@ class LeakyRelu(Layer):
             net = NetworkBuilder("leaky_relu")
             x = quantised_input(net, (3,))
             yield Example(f"slope_{slope}", net.build([net.add("leaky_relu", "leaky", [x], {"slope": slope})]))
+        net = NetworkBuilder("leaky_relu_quantised")
+        x = quantised_input(net, (3,))
+        output = Quantiser.of_type(FixedType.parse("s5.2"), Rounding.TRN, Overflow.WRAP)
+        attrs = {"slope": 0.4375, "output": output}
+        yield Example("quantised", net.build([net.add("leaky_relu", "leaky", [x], attrs)]))
 
 
 class PRelu(Layer):
