@@ -72,7 +72,8 @@ def scaled(record: Record, position: int) -> tuple[NDArray[Any], Floats | None]:
     if values.dtype.kind not in "fiub":
         raise UnsupportedError(f"layer {record.name!r} ({record.kind}): operand {position} holds {values.dtype}")
     if scale is None:
-        return values.astype(np.float64 if values.dtype.kind == "f" else np.int64), None
+        with np.errstate(invalid="ignore"):  # a signalling NaN; what takes the value refuses it
+            return values.astype(np.float64 if values.dtype.kind == "f" else np.int64), None
     if _powers_of_two(scale):
         return values * scale, None
     return values.astype(np.int64), scale
