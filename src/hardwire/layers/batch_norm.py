@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
-from hardwire.errors import ModelError
+from hardwire.errors import ModelError, RangeError
 from hardwire.fixed import FixedType, Floats, Overflow, Rounding
 from hardwire.ir.builder import KernelBuilder
 from hardwire.layers import _keras as keras
@@ -79,7 +79,14 @@ class BatchNorm(Layer):
             coef = multiple(node, slope[full], scale[full], "factor")
             return b.linear(values, [coef], multiple(node, offset[full], scale[full], "offset"))
 
-        return low.elementwise(node, [x], rule, scale, [slope, offset])
+        try:
+            return low.elementwise(node, [x], rule, scale, [slope, offset])
+        except RangeError as error:
+            raise RangeError(
+                error.what,
+                hint="calibrate the model (calibrate=x), or put a saturating quantiser right after the normalisation "
+                "(or after its ReLU): then short coefficients are exact",
+            ) from None
 
     def examples(self) -> Iterator[Example]:
         """Channels last and channels first, with factors that are short in binary."""
