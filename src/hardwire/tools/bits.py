@@ -21,14 +21,6 @@ Words = NDArray[np.uint64]
 Ints = NDArray[np.int64]
 
 _U = np.uint64
-_SWAPS = (
-    (_U(32), _U(0x00000000FFFFFFFF)),
-    (_U(16), _U(0x0000FFFF0000FFFF)),
-    (_U(8), _U(0x00FF00FF00FF00FF)),
-    (_U(4), _U(0x0F0F0F0F0F0F0F0F)),
-    (_U(2), _U(0x3333333333333333)),
-    (_U(1), _U(0x5555555555555555)),
-)
 
 
 def words_per(width: int) -> int:
