@@ -13,6 +13,7 @@ import numpy as np
 
 from hardwire.emulate._code import Job, jobs_of
 from hardwire.emulate._emit import ChunkEmitter, Frame, Globals
+from hardwire.emulate._forms import recover
 from hardwire.emulate._host import Host
 from hardwire.emulate._lanes import value_lanes
 from hardwire.emulate._layout import LINE, Layout, lay_out, place_slots
@@ -72,7 +73,7 @@ def float_scales(program: Program, port: Port) -> list[float] | None:
 
 def assemble(program: Program, host: Host) -> Assembly:
     """Write the emulator of a Program for a host."""
-    jobs = jobs_of(program)
+    jobs = [recover(job, host) for job in jobs_of(program)]
     shared = Globals()
     plans = [plan(job, host) for job in jobs]
     lanes = [value_lanes(planned) for planned in plans]

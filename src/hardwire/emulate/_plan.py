@@ -90,7 +90,7 @@ def plan(job: Job, host: Host) -> Plan:
     split = {
         i: terms
         for i, node in enumerate(job.nodes)
-        if live[i] and node.op == OpCode.LINEAR and (terms := _split(job, node, host)) is not None
+        if live[i] and node.op == OpCode.LINEAR and (terms := split_terms(job, node, host)) is not None
     }
     depth = _depths(job, split)
     packs, where = _pack(job, split, depth)
@@ -101,7 +101,7 @@ def plan(job: Job, host: Host) -> Plan:
 
 
 @dataclass
-class _Terms:
+class Terms:
     """A LINEAR's terms (coefficient, arg), by the width that they are packed to, after a common shift."""
 
     bytes: list[tuple[int, int]]
@@ -110,7 +110,7 @@ class _Terms:
     shift: int
 
 
-def _split(job: Job, node: Node, host: Host) -> _Terms | None:
+def split_terms(job: Job, node: Node, host: Host) -> Terms | None:
     """Sort the terms of a LINEAR by how they can be packed; None where a dot product does not pay or may overflow."""
     if not host.dot16 or len(node.args) < _FEWEST:
         return None
@@ -118,7 +118,7 @@ def _split(job: Job, node: Node, host: Host) -> _Terms | None:
     for coef in node.coefs:
         whole |= coef
     shift = (whole & -whole).bit_length() - 1
-    terms = _Terms([], [], [], shift)
+    terms = Terms([], [], [], shift)
     low = high = 0
     for coef, arg in zip(node.coefs, node.args, strict=True):
         coef >>= shift
@@ -145,7 +145,7 @@ def _byte_offset(lo: int, hi: int) -> int:
     return 0 if lo >= 0 and hi < 256 else lo
 
 
-def _depths(job: Job, split: dict[int, _Terms]) -> list[int]:
+def _depths(job: Job, split: dict[int, Terms]) -> list[int]:
     depth: list[int] = []
     for i, node in enumerate(job.nodes):
         depth.append(max((depth[arg] for arg in node.args), default=0) + (i in split))
@@ -156,7 +156,7 @@ Where = dict[tuple[int, int], tuple[int, int]]
 """(bits, value) → (pack, place in it)."""
 
 
-def _pack(job: Job, split: dict[int, _Terms], depth: list[int]) -> tuple[list[Pack], Where]:
+def _pack(job: Job, split: dict[int, Terms], depth: list[int]) -> tuple[list[Pack], Where]:
     packs: list[Pack] = []
     where: Where = {}
     for bits, group in ((8, 4), (16, 2)):
@@ -175,7 +175,7 @@ def _pack(job: Job, split: dict[int, _Terms], depth: list[int]) -> tuple[list[Pa
     return packs, where
 
 
-def _dot(job: Job, i: int, terms: _Terms, packs: list[Pack], where: Where) -> Dot:
+def _dot(job: Job, i: int, terms: Terms, packs: list[Pack], where: Where) -> Dot:
     words: dict[int, int] = {}
     bias = job.nodes[i].p
     for bits, part in ((8, terms.bytes), (16, terms.words)):
