@@ -48,7 +48,8 @@ def save_arrays(path: Path, arrays: Sequence[NDArray[Any]], letter: str = "y") -
     try:
         with beside.open("wb") as file:
             if path.suffix == ".npz":
-                np.savez(file, **{f"{letter}{i}": array for i, array in enumerate(arrays)})
+                named: dict[str, Any] = {f"{letter}{i}": array for i, array in enumerate(arrays)}
+                np.savez(file, **named)
             else:
                 np.save(file, arrays[0])
         os.replace(beside, path)

@@ -194,8 +194,8 @@ def comparison_table(rows: list[dict[str, Any]], contract: dict[str, Any]) -> Ta
 
 def _row(model: str, report: dict[str, Any], physics: dict[str, Any]) -> dict[str, Any]:
     """One column of the closing table. LUTs after place & route are logic cells: LUT4s and carry bits alike."""
-    timing, verification = report.get("timing"), report.get("verification") or {}
-    routed = timing is not None and timing.get("fmax_mhz") is not None
+    timing, verification = report.get("timing") or {}, report.get("verification") or {}
+    routed = timing.get("fmax_mhz") is not None
     resources = report["synthesis"] if routed else report["estimate"]
     mismatches = [v["mismatches"] for v in verification.values() if v.get("mismatches") is not None]
     return {

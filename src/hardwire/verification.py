@@ -67,7 +67,7 @@ def verify(
         found["netlist"] = _compare(unpacked(design.circuit.outputs, simulation.outputs), expected)
     if formal:
         say("proving")
-        found["formal"] = prove(design.program, design.circuit.kernel, design.circuit.stage).as_dict()
+        found["formal"] = prove(design.program, design.circuit.kernel, design.circuit.stage.astype(np.int64)).as_dict()
     return found
 
 
