@@ -93,18 +93,14 @@ def _spread(tpr: Floats, fpr: Floats, n: int) -> NDArray[np.int64]:
     last = len(tpr) - 1
     if last < n:
         return np.arange(last + 1)
-    found = {0, last}
     lowest = float(fpr[fpr > 0].min())
+    inner = n - 2
     marks = [
-        np.searchsorted(tpr, np.linspace(0, 1, n // 2)),
-        np.searchsorted(fpr, np.geomspace(lowest, 1, n - n // 2)),
+        np.array([0, last]),
+        np.searchsorted(tpr, np.linspace(0, 1, inner // 2)),
+        np.searchsorted(fpr, np.geomspace(lowest, 1, inner - inner // 2)),
     ]
-    # The ends come on top, so each axis may add no more than what n leaves.
-    for index in np.concatenate(marks).tolist():
-        if len(found) == n:
-            break
-        found.add(min(index, last))
-    return np.array(sorted(found))
+    return np.unique(np.minimum(np.concatenate(marks), last))
 
 
 def _short(values: Floats) -> list[float]:

@@ -5,64 +5,95 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from rich.console import Group
+from rich.console import Console, ConsoleOptions, Group, RenderResult
+from rich.markup import escape
 from rich.table import Table
+
+from hardwire.report import summary
+
+_WIDE = 90
+"""Columns from which on the layers are shown too."""
+
+
+class _Layers:
+    """The table of layers, shown where the terminal is wide enough."""
+
+    def __init__(self, rows: list[Mapping[str, Any]]) -> None:
+        self.rows = rows
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        if options.max_width >= _WIDE:
+            yield ""
+            yield layers_table(self.rows)
 
 
 def report_table(report: Mapping[str, Any]) -> Group:
-    """Return the summary of a report: contract, resources, verification."""
+    """Return the summary of a report: contract, resources, layers (on a wide terminal), verification."""
     table = Table(box=None, show_header=False)
-    table.add_column(style="bold")
+    table.add_column(style="bold", no_wrap=True)
     table.add_column()
     latency = report["latency"]
-    program = report["program"]
-    table.add_row("design", f"{report['name']} for {report['target']}")
+    table.add_row("design", f"{escape(str(report['name']))} for {escape(str(report['target']))}")
     table.add_row(
         "latency", f"{latency['cycles']} cycles, {latency['ns']:.1f} ns at {report['clock_mhz']:.1f} MHz (compiled for)"
     )
-    table.add_row("program", f"{program['adders']} adders, {program['tables']} tables, {program['neurons']} neurons")
-    table.add_row("estimate", _resources(report["estimate"]))
-    if "calibration" in report:
+    program = report.get("program")
+    if program:
+        table.add_row(
+            "program", f"{program['adders']} adders, {program['tables']} tables, {program['neurons']} neurons"
+        )
+    if report.get("estimate"):
+        table.add_row("estimate", _resources(report["estimate"]))
+    if report.get("calibration"):
         found = report["calibration"]
         table.add_row("calibration", f"{found['measure']}: {found['fidelity']:.5f} (target {found['target']:.5f})")
         for kind in found["types"]:
-            table.add_row("", f"{kind['role']} {kind['name']}: {kind['type']}")
-    if "synthesis" in report:
+            table.add_row("", escape(f"{kind['role']} {kind['name']}: {kind['type']}"))
+    if report.get("synthesis"):
         table.add_row("synthesis", _resources(report["synthesis"]))
     timing = report.get("timing")
-    if timing:
-        if timing.get("fmax_mhz") is None:
-            table.add_row("timing", timing["note"])
-        else:
-            table.add_row(
-                "routed",
-                f"Fmax {timing['fmax_mhz']:.1f} MHz, latency {timing['latency_ns']:.1f} ns (seed {timing['seed']})",
-            )
-    for stage in ("predicted", "routed"):
-        state = report["contract"].get(stage)
-        if state is not None and any(report["contract"].get(k) for k in ("latency_ns", "clock_mhz", "latency_cycles")):
-            mark = "[green]met[/]" if state["met"] else "[red]missed[/]"
-            table.add_row(f"contract, {stage}", f"{mark}: {state['latency_ns']:.1f} ns, {state['fmax_mhz']:.1f} MHz")
+    if timing and summary.routed(report):
+        table.add_row("routed", f"Fmax {timing['fmax_mhz']:.1f} MHz{_routed(timing)}")
+    elif timing and timing.get("note"):
+        table.add_row("timing", escape(timing["note"]))
+    for stage, state in summary.stages(report):
+        mark = "[green]met[/]" if state["met"] else "[red]missed[/]"
+        figures = f"{state['latency_ns']:.1f} ns, {state['fmax_mhz']:.1f} MHz"
+        table.add_row(f"contract, {stage}", f"{mark}: {figures} (asked: {summary.asked(report)})")
     parts: list[Any] = [table]
+    if report.get("layers"):
+        parts.append(_Layers(report["layers"]))
     if report.get("verification"):
-        parts.append(verification_table(report["verification"]))
+        parts.extend(["", verification_table(report["verification"])])
     return Group(*parts)
+
+
+def layers_table(rows: list[Mapping[str, Any]]) -> Table:
+    """Return a row a layer: its stages, resources by the estimate, and nanoseconds of the longest path."""
+    resources = [key for key in ("lut", "ff", "dsp", "bram") if key in ("lut", "ff") or any(r.get(key) for r in rows)]
+    table = Table(box=None)
+    table.add_column("layer", overflow="ellipsis", no_wrap=True, max_width=40)
+    for title in ("stages", *(key.upper() for key in resources), "ns"):
+        table.add_column(title, justify="right")
+    for row in rows:
+        if not row["ns"] and not any(row.get(key) for key in resources):
+            continue
+        first, last = row.get("stages") or (-1, -1)
+        spanned = "" if first < 0 else str(first) if first == last else f"{first}–{last}"
+        figures = [f"{row.get(key) or 0:,.0f}" for key in resources]
+        table.add_row(escape(str(row["layer"]) or "(constants)"), spanned, *figures, f"{row['ns']:.1f}")
+    return table
 
 
 def verification_table(found: Mapping[str, Any]) -> Table:
     """Return a row a rung of the ladder: vectors tried, mismatches, what was proven."""
     table = Table("rung", "vectors", "mismatches", "", box=None)
-    for rung, title in (
-        ("interpreter", "interpreter = emulator"),
-        ("emulator_rtl", "emulator = Verilog"),
-        ("netlist", "emulator = netlist"),
-        ("csim", "emulator = C simulation"),
-    ):
-        if rung in found:
-            row = found[rung]
-            bad = row["mismatches"]
-            mark = "[yellow]not run[/]" if bad is None else f"[{'green' if bad == 0 else 'red'}]{bad}[/]"
-            table.add_row(title, f"{row['vectors']:,}", mark, str(row.get("tool") or row.get("why") or ""))
+    for rung in summary.rungs(found):
+        if rung.mismatches is None:
+            mark = "[yellow]not run[/]"
+        else:
+            mark = f"[{'green' if rung.mismatches == 0 else 'red'}]{rung.mismatches:,}[/]"
+        table.add_row(rung.title, f"{rung.vectors:,}", mark, escape(rung.tool or rung.why))
     formal = found.get("formal")
     if formal:
         mark = "[green]proven[/]" if formal["proven"] else "[red]not proven[/]"
@@ -72,6 +103,13 @@ def verification_table(found: Mapping[str, Any]) -> Table:
         )
         table.add_row("formal proof", "every input", mark, what)
     return table
+
+
+def _routed(timing: Mapping[str, Any]) -> str:
+    latency = f", latency {timing['latency_ns']:.1f} ns" if timing.get("latency_ns") is not None else ""
+    seeds = len(timing.get("fmax_by_seed") or {})
+    tried = f", best of {seeds}" if seeds > 1 else ""
+    return f"{latency} (seed {timing['seed']}{tried})"
 
 
 def _resources(row: Mapping[str, Any]) -> str:
