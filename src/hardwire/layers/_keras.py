@@ -12,6 +12,8 @@ from hardwire.layers._axes import without_batch
 from hardwire.network.graph import NetworkBuilder
 from hardwire.network.records import Record
 
+MAX_FLOAT32 = float(np.finfo(np.float32).max)
+
 
 def variables(record: Record, *names: str) -> dict[str, NDArray[Any]]:
     """Return a layer's variables by name; `names` in the layer's own order (trainable first).
@@ -38,7 +40,7 @@ def number(record: Record, attr: str, default: float | None) -> float | None:
         plain = value.get("config", {}).get("value") if "config" in value else value.get("value")
     if plain is None and not isinstance(value, dict):
         return None
-    if isinstance(plain, bool) or not isinstance(plain, int | float) or not np.isfinite(plain):
+    if isinstance(plain, bool) or not isinstance(plain, int | float) or not abs(plain) < MAX_FLOAT32:
         raise record.unsupported(attr, value, "a finite number is expected")
     return float(plain)
 

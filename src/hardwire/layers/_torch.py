@@ -16,6 +16,8 @@ from hardwire.layers._axes import without_batch
 from hardwire.network.graph import NetworkBuilder
 from hardwire.network.records import Record
 
+MAX_FLOAT32 = float(np.finfo(np.float32).max)
+
 
 def single(record: Record) -> str:
     """Return the one variable operand."""
@@ -45,7 +47,7 @@ def bound(record: Record, attr: str, default: float | None = None) -> float | No
 
 
 def _checked(record: Record, attr: str, value: Any) -> float:
-    if isinstance(value, bool) or not isinstance(value, int | float) or not np.isfinite(value):
+    if isinstance(value, bool) or not isinstance(value, int | float) or not abs(value) < MAX_FLOAT32:
         raise record.unsupported(attr, value, "a finite number is expected")
     return float(value)
 
