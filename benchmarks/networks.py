@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -28,8 +30,8 @@ class Mlp:
     name: str
     layers: Layers
     hidden: FixedType
-    data: Any = field(repr=False)
-    reference: Any = field(repr=False)
+    data: Callable[[int], NDArray[np.float64]] = field(repr=False)
+    reference: Callable[[NDArray[np.float64]], NDArray[np.float64]] = field(repr=False)
 
     @property
     def input(self) -> Quantiser:
@@ -44,7 +46,7 @@ def own_layers(sizes: Sequence[int], seed: int = 0) -> Layers:
     """Normal weights of standard deviation sqrt(2 / fan in), rounded to s6.5."""
     rng = np.random.default_rng(seed)
     layers = []
-    for a, b in zip(sizes[:-1], sizes[1:], strict=True):
+    for a, b in pairwise(sizes):
         w = np.clip(np.round(rng.normal(0, np.sqrt(2 / a), (a, b)) * 32), -32, 31) / 32
         layers.append((w, np.clip(np.round(rng.normal(0, 0.1, b) * 32), -32, 31) / 32))
     return layers
@@ -73,25 +75,20 @@ def mlp(file: Path | None = None, sizes: Sequence[int] = (16, 64, 32, 32, 5), pr
     hidden = FixedType(False, 8, 5)
     if file is None:
         layers = own_layers(sizes)
-        name, reference = "-".join(map(str, sizes)), forward
-
-        def data(n: int) -> NDArray[np.float64]:
-            return own_data(n, sizes[0])
+        name, data = "-".join(map(str, sizes)), partial(own_data, features=sizes[0])
     else:
         space: dict[str, Any] = {"__file__": str(file), "__name__": file.stem}
         exec(compile(file.read_text(), str(file), "exec"), space)  # The user's own benchmark definition, not a model.
         layers, data, name = space["weights"](), space["data"], file.stem
         integer, fraction = space["HID"]["normal"]
         hidden = FixedType(False, integer + fraction, fraction)
-
-        def reference(x: NDArray[np.float64], ws: Layers, _: FixedType) -> NDArray[np.float64]:
-            return space["reference"](x, ws)
+        theirs = space["reference"]
 
     if prune:
         rng = np.random.default_rng(5)
         layers = [(w * (rng.random(w.shape) >= prune), b) for w, b in layers]
         name += f" pruned {prune:.0%}"
-    return Mlp(name, layers, hidden, data, lambda x: reference(x, layers, hidden))
+    return Mlp(name, layers, hidden, data, lambda x: theirs(x, layers) if file else forward(x, layers, hidden))
 
 
 def network(model: Mlp) -> Network:

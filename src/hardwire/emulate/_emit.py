@@ -167,9 +167,7 @@ class ChunkEmitter:
         own = self.frame.lanes[item]
         if item in self.frame.slots:
             value = self._get(item, own)
-            self.lines.append(
-                f"store {self._type(own)} {value}, ptr {self._slot(item)}, align {self._align(own // 8)}"
-            )
+            self.lines.append(f"store {self._type(own)} {value}, ptr {self._slot(item)}, align {self._align(own // 8)}")
         for pointer, offset in self._writes.get(item, ()):
             address, size, signed = self._address(pointer, offset)
             # An unsigned store may be one bit wider than the signed lane that holds the value: the bits are the same.

@@ -33,14 +33,14 @@ def recover(job: Job, host: Host) -> Job:
     live = live_values(job)
     regions = _regions(job, live)
     nodes = list(job.nodes)
+    wanted = _read_outside(job, live, regions)
     for members in regions:
-        if all(nodes[i].op == OpCode.LINEAR for i in members) and not _nested(job, members):
+        if len(members) == 1 or not _nested(job, members):
             continue
-        targets = _targets(job, live, set(members))
         forms = _forms(job, members)
         if forms is None:
             continue
-        fresh = {i: _as_linear(nodes[i], forms[i]) for i in targets}
+        fresh = {i: _as_linear(nodes[i], forms[i]) for i in members if i in wanted}
         if _linear_cost(job, fresh, host) < sum(_adder_cost(job, nodes[i], host) for i in members):
             for i, node in fresh.items():
                 nodes[i] = node
@@ -74,13 +74,14 @@ def _regions(job: Job, live: list[bool]) -> list[list[int]]:
     return list(groups.values())
 
 
-def _targets(job: Job, live: list[bool], members: set[int]) -> list[int]:
-    """Members that something outside the region reads."""
+def _read_outside(job: Job, live: list[bool], regions: list[list[int]]) -> set[int]:
+    """Values that something outside their own region reads."""
+    home = {i: k for k, members in enumerate(regions) for i in members}
     wanted = {value for _, _, value in job.writes}
     for i, node in enumerate(job.nodes):
-        if live[i] and i not in members:
-            wanted.update(node.args)
-    return sorted(wanted & members)
+        if live[i]:
+            wanted.update(arg for arg in node.args if home.get(arg, -1) != home.get(i, -2))
+    return wanted
 
 
 def _forms(job: Job, members: list[int]) -> dict[int, Form] | None:

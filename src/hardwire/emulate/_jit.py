@@ -10,6 +10,7 @@ import ctypes
 import hashlib
 import os
 import tempfile
+from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -110,12 +111,15 @@ class Code:
         self.run = ctypes.CFUNCTYPE(number, pointer, pointer, number, number, pointer, number, number)(address)
 
 
-def compile_assembly(kernels: str, loops: str, host: Host) -> tuple[Code, bool]:
-    """Compile, or load from the cache; also tells whether everything was cached."""
+def compile_modules(modules: Sequence[tuple[str, bool]], host: Host) -> tuple[Code, bool]:
+    """Compile modules (assembly, whether to vectorise loops), or load them from the cache, and link them.
+
+    Also tells whether all of them were cached.
+    """
     folder = cache_folder()
     objects = []
     hit = True
-    for text, vectorise in ((kernels, False), (loops, True)):
+    for text, vectorise in modules:
         key = object_key(text, host)
         body = cached(folder, key)
         if body is None:

@@ -12,9 +12,7 @@ from hardwire.emulate._plan import Plan, lane_of
 from hardwire.fixed import Rounding
 from hardwire.ir.ops import OpCode
 
-MODULAR = frozenset(
-    (OpCode.LINEAR, OpCode.ADD, OpCode.SUB, OpCode.MUL, OpCode.SHL, OpCode.AND, OpCode.OR, OpCode.XOR)
-)
+MODULAR = frozenset((OpCode.LINEAR, OpCode.ADD, OpCode.SUB, OpCode.MUL, OpCode.SHL, OpCode.AND, OpCode.OR, OpCode.XOR))
 """Ops whose low result bits depend on low operand bits only."""
 
 

@@ -1,6 +1,6 @@
-"""The whole emulator as LLVM assembly: one module of straight-line code, one of loops over rows.
+"""The whole emulator as LLVM assembly: two modules of straight-line code, one of loops over rows.
 
-The second goes through LLVM's vectoriser; the first is vector code already and only needs registers and encodings.
+The loops go through LLVM's vectoriser; the others are vector code already and only need registers and encodings.
 """
 
 from __future__ import annotations
@@ -26,9 +26,14 @@ _WORK_BYTES = 1 << 19
 
 _MOST_FRAMES = 8
 
-_INTRINSICS = "".join(
+SIZES = (1, 2, 4, 8)
+"""Bytes of an array's integers."""
+
+_DECLARED = "".join(
     f"declare {line}\n"
     for line in (
+        "void @compute(ptr, i64)",
+        *(f"void @{turn}{size}(ptr, ptr, i64, i64, ptr)" for turn in ("spread", "collect") for size in SIZES),
         "i64 @llvm.smin.i64(i64, i64)",
         "i64 @llvm.smax.i64(i64, i64)",
         "void @llvm.memcpy.p0.p0.i64(ptr, ptr, i64, i1)",
@@ -44,11 +49,13 @@ CODES, FLOATS = 0, 1
 class Assembly:
     """LLVM assembly and what a caller of `run` must know.
 
-    `kernels` is straight-line code, `loops` the rest with the entry point. `frames` frames of `frame_bytes`
+    `kernels` is the Program's straight-line code, `turns` that of the ports, the same for every Program; `loops` goes
+    over rows and has the entry point. `frames` frames of `frame_bytes`
     are processed at a time in `work_bytes` of memory (64-byte aligned); `lanes` events in each.
     """
 
     kernels: str
+    turns: str
     loops: str
     frames: int
     work_bytes: int
@@ -91,7 +98,8 @@ def assemble(program: Program, host: Host) -> Assembly:
     attributes = 'attributes #0 = { nounwind "prefer-vector-width"="512" }\n'
     kernels = shared.text() + "".join(functions) + _compute(jobs, calls, layout) + attributes
     loops, work = _rows(program, layout, host, count)
-    return Assembly(kernels, loops + attributes, count, work, host.lanes)
+    turns = "".join(spread(host.lanes, size) + collect(host.lanes, size) for size in SIZES) + attributes
+    return Assembly(kernels, turns, loops + attributes, count, work, host.lanes)
 
 
 def _compute(jobs: list[Job], calls: list[list[str]], layout: Layout) -> str:
@@ -151,9 +159,8 @@ def _rows(program: Program, layout: Layout, host: Host, count: int) -> tuple[str
     """The module of loops: conversions, turns and `run`; and the bytes of working memory."""
     lanes = host.lanes
     block = count * lanes
-    heads, functions, steps_in, steps_out = "declare void @compute(ptr, i64)\n", "", "", ""
+    heads, functions, steps_in, steps_out = "", "", "", ""
     buffer_bytes = 0
-    sizes_in, sizes_out = set(), set()
     statuses: list[str] = []
     for k, port in enumerate(program.inputs):
         elements = len(port.index)
@@ -162,7 +169,6 @@ def _rows(program: Program, layout: Layout, host: Host, count: int) -> tuple[str
         store = layout.arrays[port.array]
         side = columns_of(store.bytes)
         groups = -(-elements // side)
-        sizes_in.add(store.bytes)
         row = elements * store.bytes
         offsets = [store.offset + int(i) * store.stride for i in port.index]
         heads += _offsets(f"in{k}", offsets + [layout.pad] * (groups * side - elements))
@@ -184,7 +190,6 @@ def _rows(program: Program, layout: Layout, host: Host, count: int) -> tuple[str
         store = layout.arrays[port.array]
         side = columns_of(store.bytes)
         groups = -(-elements // side)
-        sizes_out.add(store.bytes)
         offsets = [store.offset + int(i) * store.stride for i in port.index]
         heads += _offsets(f"out{k}", offsets + [layout.pad] * (groups * side - elements))
         buffer_bytes = max(buffer_bytes, block * groups * 16 + 64)
@@ -193,10 +198,6 @@ def _rows(program: Program, layout: Layout, host: Host, count: int) -> tuple[str
         functions += values_out(f"@floats_out{k}", store, elements, groups * side, scales or [1.0] * elements)
         steps_out += _step_out(k, elements, groups, layout.frame, store.bytes, lanes, last)
         last = f"out{k}.done"
-    for size in sorted(sizes_in):
-        functions += spread(lanes, size)
-    for size in sorted(sizes_out):
-        functions += collect(lanes, size)
     frames_bytes = count * layout.frame
     failed = f"failed:\n  %status = phi i64 {', '.join(statuses)}\n  ret i64 %status\n" if statuses else ""
     run = f"""define i64 @run(ptr %in, ptr %out, i64 %begin, i64 %end, ptr %work, i64 %from, i64 %to) #0 {{
@@ -223,7 +224,7 @@ out.end:
   ret i64 0
 }}
 """
-    return _INTRINSICS + heads + functions + run, frames_bytes + buffer_bytes + LINE
+    return _DECLARED + heads + functions + run, frames_bytes + buffer_bytes + LINE
 
 
 def _step_in(k: int, elements: int, groups: int, convert: str, frame: int, size: int, lanes: int) -> str:

@@ -29,7 +29,7 @@ _FEWEST = 3
 
 def lane_of(lo: int, hi: int) -> int:
     """Bits of the narrowest register lane, read as signed, that holds `[lo, hi]`: 16, 32 or 64."""
-    return 16 if -(1 << 15) <= lo and hi < 1 << 15 else 32 if -(1 << 31) <= lo and hi < 1 << 31 else 64
+    return next(bits for bits in (16, 32, 64) if lo >= -(1 << (bits - 1)) and hi < 1 << (bits - 1))
 
 
 @dataclass(frozen=True)
@@ -208,8 +208,8 @@ def _order(result: Plan, live: list[bool], depth: list[int]) -> None:
     users: dict[int, list[int]] = {}
     ready: list[tuple[int, int]] = []
 
-    def key(item: int) -> tuple[int, int]:
-        return (item, 0) if item < base else (max(result.packs[item - base].args), 1)
+    def place(item: int) -> int:
+        return item if item < base else max(result.packs[item - base].args)
 
     free = (OpCode.INPUT, OpCode.CONST)
     items = [i for i, node in enumerate(nodes) if live[i] and node.op not in free and i not in result.dots]
@@ -219,7 +219,7 @@ def _order(result: Plan, live: list[bool], depth: list[int]) -> None:
         for arg in waits:
             users.setdefault(arg, []).append(item)
         if not waits:
-            ready.append((*key(item),)[:1] + (item,))
+            ready.append((place(item), item))
     heapq.heapify(ready)
     chunk = Chunk()
 
@@ -233,7 +233,7 @@ def _order(result: Plan, live: list[bool], depth: list[int]) -> None:
         for user in users.get(item, ()):
             pending[user] -= 1
             if not pending[user]:
-                heapq.heappush(ready, (key(user)[0], user))
+                heapq.heappush(ready, (place(user), user))
 
     def drain() -> None:
         while ready:

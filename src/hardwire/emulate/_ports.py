@@ -185,8 +185,7 @@ def floats_in(name: str, quantiser: Quantiser, elements: int, shape: tuple[int, 
     bad = "  %bad = fcmp uno double %v, 0.0\n"
     if wraps:
         bad = (
-            "  %size = call double @llvm.fabs.f64(double %v)\n"
-            f"  %bad = fcmp ueq double %size, {double(float('inf'))}\n"
+            f"  %size = call double @llvm.fabs.f64(double %v)\n  %bad = fcmp ueq double %size, {double(float('inf'))}\n"
         )
     # A multiplication by the exact reciprocal of a power of two rounds as the division does.
     body = f"""  %vp = getelementptr double, ptr %x, i64 %k
@@ -209,10 +208,7 @@ def floats_in(name: str, quantiser: Quantiser, elements: int, shape: tuple[int, 
         narrow = 32 if all(-(1 << 31) <= v < 1 << 31 for v in (*low, *high)) else 64
         body += f"  %below_lo = fcmp olt double %q, {lo}\n  %above_hi = fcmp ogt double %q, {hi}\n"
         if quantiser.overflow is Overflow.SAT_ZERO:
-            body += (
-                "  %out = or i1 %below_lo, %above_hi\n"
-                "  %c2 = select i1 %out, double 0.0, double %q\n"
-            )
+            body += "  %out = or i1 %below_lo, %above_hi\n  %c2 = select i1 %out, double 0.0, double %q\n"
         else:
             body += (
                 f"  %c1 = select i1 %below_lo, double {lo}, double %q\n"
@@ -243,9 +239,7 @@ def floats_in(name: str, quantiser: Quantiser, elements: int, shape: tuple[int, 
 def _overflow(overflow: Overflow, lo: str, hi: str) -> str:
     """Lines that set %c from the int64 %w; the same steps as `fixed.apply_overflow`."""
     if overflow in (Overflow.SAT, Overflow.SAT_SYM):
-        return (
-            f"  %m = call i64 @llvm.smax.i64(i64 %w, i64 {lo})\n  %c = call i64 @llvm.smin.i64(i64 %m, i64 {hi})\n"
-        )
+        return f"  %m = call i64 @llvm.smax.i64(i64 %w, i64 {lo})\n  %c = call i64 @llvm.smin.i64(i64 %m, i64 {hi})\n"
     if overflow is Overflow.SAT_ZERO:
         return (
             f"  %lt = icmp slt i64 %w, {lo}\n  %gt = icmp sgt i64 %w, {hi}\n  %out = or i1 %lt, %gt\n"
@@ -314,9 +308,7 @@ def _turned(names: list[str], lanes: int, size: int) -> tuple[list[str], list[st
         for i in range(side // 2):
             for tag, mask in (("l", low), ("h", high)):
                 name = f"%t{stage}.{i}{tag}"
-                lines.append(
-                    f"{name} = shufflevector {kind} {names[i]}, {kind} {names[i + side // 2]}, {mask}"
-                )
+                lines.append(f"{name} = shufflevector {kind} {names[i]}, {kind} {names[i + side // 2]}, {mask}")
                 fresh.append(name)
         names = fresh
     return lines, names
@@ -336,8 +328,10 @@ def spread(lanes: int, size: int) -> str:
             f"%a{row} = getelementptr i8, ptr %x, i64 %a{row}.o",
             f"%l{row} = load {part}, ptr %a{row}, align {size}",
         ]
-    names = [_joined(lines, [f"%l{block * side + r}" for block in range(lanes // side)], side, bits, f"%j{r}")
-             for r in range(side)]
+    names = [
+        _joined(lines, [f"%l{block * side + r}" for block in range(lanes // side)], side, bits, f"%j{r}")
+        for r in range(side)
+    ]
     turned, names = _turned(names, lanes, size)
     lines += turned
     for c, name in enumerate(names):
@@ -396,7 +390,7 @@ def collect(lanes: int, size: int) -> str:
 
 def _group_loop(name: str, arguments: str, lines: list[str], side: int, start: str) -> str:
     body = "\n  ".join(lines)
-    return f"""define internal void {name}({arguments}, i64 %groups, ptr %off0) #0 {{
+    return f"""define void {name}({arguments}, i64 %groups, ptr %off0) #0 {{
 entry:
   br label %loop
 loop:

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from hardwire.emulate._host import Host, this_host
-from hardwire.emulate._jit import compile_assembly
+from hardwire.emulate._jit import compile_modules
 from hardwire.emulate._module import CODES, FLOATS, assemble, float_scales
 from hardwire.errors import DataError
 from hardwire.fixed import Floats, Ints, Overflow
@@ -32,7 +32,8 @@ class Emulator:
         start = time.perf_counter()
         assembly = assemble(program, host)
         self.program = program
-        self._code, self.from_cache = compile_assembly(assembly.kernels, assembly.loops, host)
+        modules = ((assembly.kernels, False), (assembly.turns, False), (assembly.loops, True))
+        self._code, self.from_cache = compile_modules(modules, host)
         self._work_bytes = assembly.work_bytes
         self._block = assembly.frames * assembly.lanes
         self._scaled = [float_scales(program, port) is not None for port in program.outputs]
@@ -105,11 +106,11 @@ class Emulator:
         if port.quantiser is None:
             codes = self._quantise_exact(port, array)
             return codes.view(np.float64)
-        return np.ascontiguousarray(array, np.float64).reshape(len(array), -1)
+        return np.ascontiguousarray(array, np.float64).reshape(len(array), len(port.index))
 
     def _quantise_exact(self, port: Port, array: NDArray[Any]) -> Ints:
         """Codes of a port without a quantiser: values must lie on its grid. int64 (N, elements)."""
-        values = np.asarray(array, np.float64).reshape(len(array), -1)
+        values = np.asarray(array, np.float64).reshape(len(array), len(port.index))
         scale = np.array([float(s) for s in self.program.port_scale(port)])
         codes = np.rint(values / scale)
         bad = ~(np.isfinite(values) & (codes * scale == values) & (np.abs(codes) < 2.0**62))
