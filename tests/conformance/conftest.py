@@ -1,10 +1,10 @@
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import conformance_suite as suite
 import pytest
-import suite
+from conformance_suite import Record
 
 from hardwire.layers import known_layers
 
@@ -17,7 +17,6 @@ A number is how many examples were found equal, bit for bit, on the corners of t
 {table}
 """
 
-Record = Callable[[str, str, str], None]
 Outcomes = dict[tuple[str, str], str]
 _KEY = pytest.StashKey[Outcomes]()
 
@@ -31,10 +30,10 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 @pytest.fixture
-def record(request: pytest.FixtureRequest) -> Iterator[Record]:
+def record(request: pytest.FixtureRequest) -> Record:
     """`record(layer, engine, what)`: a cell of the table."""
     outcomes = request.config.stash[_KEY]
-    yield lambda layer, engine, what: outcomes.update({(layer, engine): what})
+    return lambda layer, engine, what: outcomes.update({(layer, engine): what})
 
 
 def pytest_sessionfinish(session: pytest.Session) -> None:

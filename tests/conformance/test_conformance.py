@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import conformance_suite as suite
 import numpy as np
 import pytest
-import suite
-from conftest import Record
+from conformance_suite import Record
 
 from hardwire.backends import backend, backends
 from hardwire.errors import MissingToolError

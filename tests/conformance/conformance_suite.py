@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import importlib
 import pkgutil
+from collections.abc import Callable
 from functools import cache
 from pathlib import Path
 from types import ModuleType
@@ -30,6 +31,9 @@ from hardwire.network.graph import Network
 from hardwire.verification import edge_codes, packed, random_codes, unpacked
 
 ALL = "all layers"
+
+Record = Callable[[str, str, str], None]
+"""Writes a cell of the table: layer, engine, what was found."""
 
 
 def examples(kind: str) -> list[Example]:
