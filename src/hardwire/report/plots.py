@@ -17,13 +17,13 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
-from matplotlib.ticker import FuncFormatter, MaxNLocator
+from matplotlib.ticker import FuncFormatter, MaxNLocator, NullLocator
 
 from hardwire.report import summary
 
 P = ParamSpec("P")
 
-INK, MUTED, GRID = "#1c2833", "#5d6d7c", "#dbe2e9"
+INK, MUTED, GRID, PAPER = "#1c2833", "#5d6d7c", "#dbe2e9", "#ffffff"
 BLUE, VERMILION, GREEN, ORANGE, PURPLE, SKY = "#0072b2", "#d55e00", "#009e73", "#e69f00", "#cc79a7", "#56b4e9"
 SERIES = (BLUE, VERMILION, GREEN, PURPLE, ORANGE, SKY)
 
@@ -68,8 +68,10 @@ STYLE: dict[str, Any] = {
 
 _ROWS = 60
 """Bars that one figure shows at most; the tables hold the rest."""
-_ROLES = {"input": (BLUE, "input"), "activation": (GREEN, "activation"), "weight": (ORANGE, "weight")}
-_KINDS = {"logic": (BLUE, "logic"), "routing": (ORANGE, "routing"), "register": (PURPLE, "register")}
+_ROLES = {"input": BLUE, "activation": GREEN, "weight": ORANGE}
+_KINDS = {"logic": BLUE, "routing": ORANGE, "register": PURPLE}
+_ON = {BLUE: PAPER}
+"""Text on a bar; black on the light colours."""
 
 
 def styled(draw: Callable[P, Figure]) -> Callable[P, Figure]:
@@ -90,18 +92,18 @@ def bits_per_layer(report: Mapping[str, Any]) -> Figure:
     figure, axes = _bars(len(rows), FULL)
     y = np.arange(len(rows))
     bits = [row["bits"] for row in rows]
-    colours = [_ROLES.get(row["role"], (SKY, ""))[0] for row in rows]
+    colours = [_ROLES.get(row["role"], SKY) for row in rows]
     axes.barh(y, bits, height=0.66, color=colours)
     for at, row in enumerate(rows):
         mean = f"{row['bits']:.3g}"
-        _beside(axes, f"{mean}  {label(row['type'])}", row["bits"], at)
+        _beside(axes, f"{mean} · {label(row['type'])}" if row.get("type") else mean, row["bits"], at)
     _name_rows(axes, [row["name"] for row in rows])
-    axes.set_xlim(0, max(bits) * 1.22)
+    axes.set_xlim(0, (max(bits) or 1.0) * 1.22)
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.set_xlabel("bits (mean over channels)")
     roles = [role for role in _ROLES if any(row["role"] == role for row in rows)]
     if len(roles) > 1:
-        _legend(figure, [Patch(color=_ROLES[role][0], label=_ROLES[role][1]) for role in roles])
+        _legend(figure, [Patch(color=_ROLES[role], label=role) for role in roles])
     return figure
 
 
@@ -145,7 +147,7 @@ def layer_resources(layers: Sequence[Mapping[str, Any]]) -> Figure:
     right.barh(y, ns, height=0.5, color=ORANGE)
     total = ns.sum()
     for at, value in enumerate(ns):
-        share = f"  {value / total:.0%}" if total else ""
+        share = f" ({value / total:.0%})" if total else ""
         _beside(right, f"{value:.1f}{share}", value, at)
     _name_rows(left, [row["layer"] for row in rows])
     left.set_title("logic")
@@ -155,7 +157,7 @@ def layer_resources(layers: Sequence[Mapping[str, Any]]) -> Figure:
     right.tick_params(axis="y", length=0)
     for axes in (left, right):
         _plain_bars(axes)
-        axes.set_xlim(0, max(axes.dataLim.x1, 1e-9) * 1.2)
+        axes.set_xlim(0, (axes.dataLim.x1 if axes.dataLim.x1 > 0 else 1.0) * 1.2)
     left.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.0f}"))
     left.xaxis.set_major_locator(MaxNLocator(5, integer=True))
     left.legend(loc="lower right")
@@ -227,14 +229,14 @@ def roc_curves(model: Mapping[str, Any], classes: Sequence[str], title: str = ""
             lowest = min(lowest, float(fpr[seen].min()))
             axes.plot(tpr[seen], fpr[seen], **{"color": colour, **line})
         area = model.get("auc_fixed", {}).get(name)
-        words = f"{label(name, 14)}" + ("" if area is None else f"  AUC {area:.3f}")
+        words = f"{label(name, 14)}" + ("" if area is None else f", AUC {area:.3f}")
         handles.append(Line2D([], [], color=colour, lw=2.6, label=words))
     handles.append(Line2D([], [], **lines["float"], label="float"))
     axes.set_yscale("log")
     axes.set_ylim(max(lowest, 1e-4) * 0.8, 1.3)
     axes.set_xlim(0, 1.005)
     axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: _power(value)))
-    axes.yaxis.set_minor_formatter(FuncFormatter(lambda _value, _: ""))
+    axes.yaxis.set_minor_locator(NullLocator())
     axes.tick_params(axis="y", labelcolor=MUTED)
     axes.set_xlabel("signal efficiency (true positive rate)")
     axes.set_ylabel("background efficiency (false positive rate)")
@@ -255,7 +257,7 @@ def critical_path(timing: Mapping[str, Any]) -> Figure:
     kinds = [kind for kind in _KINDS if any(step.kind == kind for step in steps)]
     start = 0.0
     for step in steps:
-        axes.barh(0, step.ns, 0.6, left=start, color=_KINDS[step.kind][0], edgecolor=INK, lw=0.4)
+        axes.barh(0, step.ns, 0.6, left=start, color=_KINDS[step.kind], edgecolor=PAPER, lw=0.5)
         start += step.ns
     total = start
     for at, layer in enumerate(rows[1:], 1):
@@ -263,15 +265,22 @@ def critical_path(timing: Mapping[str, Any]) -> Figure:
         for kind in kinds:
             whole = sum(row[kind] for row in totals.values())
             ns = whole if at == 1 else totals[layer][kind]
-            axes.barh(at, ns, 0.6, left=start, color=_KINDS[kind][0])
+            axes.barh(at, ns, 0.6, left=start, color=_KINDS[kind])
             if ns > 0.09 * total:
                 words = f"{ns:.2f} ns, {ns / total:.0%}" if ns > 0.17 * total else f"{ns:.2f}"
-                axes.annotate(words, (start + ns / 2, at), va="center", ha="center", size=8, color="#ffffff")
+                axes.annotate(
+                    words,
+                    (start + ns / 2, at),
+                    va="center",
+                    ha="center",
+                    size=8,
+                    color=_ON.get(_KINDS[kind], "#000000"),
+                )
             start += ns
     _name_rows(axes, rows)
     axes.set_xlim(0, total * 1.02 or 1.0)
     axes.set_xlabel("ns")
-    _legend(figure, [Patch(color=_KINDS[kind][0], label=_KINDS[kind][1]) for kind in kinds])
+    _legend(figure, [Patch(color=_KINDS[kind], label=kind) for kind in kinds])
     return figure
 
 
@@ -292,7 +301,7 @@ def contract(report: Mapping[str, Any]) -> Figure:
         kept = [line is None or (value <= line if key == "latency_ns" else value >= line) for value in values]
         axes.barh(range(len(states)), values, 0.56, color=[BLUE if ok else VERMILION for ok in kept])
         for at, (value, ok) in enumerate(zip(values, kept, strict=True)):
-            verdict = "" if line is None else "  met" if ok else "  missed"
+            verdict = "" if line is None else ", met" if ok else ", missed"
             _beside(axes, f"{value:.1f} {unit}{verdict}", value, at, INK)
         if line is not None:
             axes.axvline(line, color=INK, lw=1.4, ls=(0, (4, 2)))
@@ -305,7 +314,7 @@ def contract(report: Mapping[str, Any]) -> Figure:
                 ha="center",
                 size=8.5,
             )
-        axes.set_xlim(0, max([*values, line or 0.0]) * 1.3)
+        axes.set_xlim(0, (max([*values, line or 0.0]) or 1.0) * 1.3)
         axes.set_title(title, pad=14)
         axes.set_xlabel(unit)
         _plain_bars(axes)
@@ -323,14 +332,14 @@ def fmax_by_seed(timing: Mapping[str, Any]) -> Figure:
     best = max(values)
     axes.barh(range(len(runs)), values, 0.6, color=[BLUE if value == best else SKY for value in values])
     for at, value in enumerate(values):
-        kept = "  kept" if value == best else ""
+        kept = ", kept" if value == best else ""
         _beside(axes, f"{value:.1f}{kept}", value, at)
     constraint = timing.get("constraint_mhz")
     if constraint is not None:
         axes.axvline(constraint, color=INK, lw=1.4, ls=(0, (4, 2)), label=f"clock of the circuit, {constraint:.1f} MHz")
         _legend(figure, axes.get_legend_handles_labels()[0])
     _name_rows(axes, [f"seed {seed}" for seed, _ in runs])
-    axes.set_xlim(0, max([best, constraint or 0.0]) * 1.12)
+    axes.set_xlim(0, (max(best, constraint or 0.0) or 1.0) * 1.12)
     axes.set_xlabel("Fmax in MHz")
     return figure
 
@@ -346,7 +355,7 @@ def label(text: object, most: int = 30) -> str:
 
 def _power(value: float) -> str:
     exponent = round(float(np.log10(value)))
-    if exponent >= -1:
+    if exponent >= 0:
         return f"{10.0**exponent:g}"
     return "10⁻" + str(-exponent).translate(str.maketrans("0123456789", "⁰¹²³⁴⁵⁶⁷⁸⁹"))
 

@@ -16,6 +16,7 @@ VARIABLES = {
     plots.INK: "--ink",
     plots.MUTED: "--muted",
     plots.GRID: "--line",
+    plots.PAPER: "--paper",
     plots.BLUE: "--blue",
     plots.VERMILION: "--vermilion",
     plots.GREEN: "--green",
