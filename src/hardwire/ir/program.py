@@ -199,11 +199,6 @@ class Program:
             raise ValueError(f"program {self.name} is not unrolled")
         return self.kernels[self.steps[0].kernel]
 
-    @property
-    def is_flat(self) -> bool:
-        """Whether it is one kernel applied once."""
-        return len(self.steps) == 1 and self.steps[0].positions == 1
-
     def port_range(self, port: Port) -> tuple[Ints, Ints]:
         """Lowest and highest code of each element of a port, int64 (elements,)."""
         array = self.arrays[port.array]

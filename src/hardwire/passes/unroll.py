@@ -14,9 +14,11 @@ _ARITY = np.array(ARITY)
 
 
 def unroll(program: Program) -> Program:
-    """Return an equal Program of one step at one position; input and output arrays hold the ports' elements."""
-    if program.is_flat:
-        return program
+    """Return an equal Program of one step at one position; input and output arrays hold the ports' elements.
+
+    The kernel's inputs and outputs are the ports' elements in order, also where the Program was one step before: its
+    kernel may read a view of an input (transposed, repeated, in part), and a port may show a view of its outputs.
+    """
     blocks: list[dict[str, Any]] = []
     size, terms, tables = 0, 0, 0
     where: dict[str, Ids] = {name: np.full(array.size, -1, np.int32) for name, array in program.arrays.items()}
