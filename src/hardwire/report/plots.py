@@ -380,8 +380,11 @@ def _name_rows(axes: Axes, names: Sequence[object]) -> None:
 
 
 def _beside(axes: Axes, text: str, x: float, y: float, colour: str = MUTED) -> None:
-    """A label beside the end of a bar."""
-    axes.annotate(text, (x, y), (5, 0), textcoords="offset points", va="center", ha="left", size=8, color=colour)
+    """A label beside the end of a bar, on a patch of paper so that lines behind it don't strike it through."""
+    patch = {"facecolor": PAPER, "edgecolor": "none", "pad": 1.0}
+    axes.annotate(
+        text, (x, y), (5, 0), textcoords="offset points", va="center", ha="left", size=8, color=colour, bbox=patch
+    )
 
 
 def _legend(figure: Figure, handles: Sequence[Any]) -> None:
