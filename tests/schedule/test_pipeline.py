@@ -83,7 +83,7 @@ def test_any_kernel_at_any_depth_verifies(seed: int, ops: int, depth: int) -> No
     rows = layer_profile(circuit)
     assert sum(row["ff"] for row in rows) == circuit.ff
     assert sum(row["ns"] for row in rows) == pytest.approx(circuit.latency_ns)
-    assert round(sum(row["lut"] for row in rows)) == circuit.estimate()["lut"]
+    assert sum(row["lut"] for row in rows) == pytest.approx(circuit.estimate()["lut"], abs=0.51)
     assert circuit.text().count("\n") >= circuit.depth + 2
 
 
@@ -145,15 +145,15 @@ def test_one_op_slower_than_the_period_is_named() -> None:
 @pytest.mark.parametrize(
     ("spoil", "message"),
     [
-        (lambda c: replace(c, stage=np.where(np.arange(len(c.stage)) == 60, 0, c.stage)), "in stage 0 reads"),
+        (lambda c: replace(c, stage=np.where(np.arange(len(c.stage)) == 62, 0, c.stage)), "in stage 0 reads"),
         (lambda c: replace(c, stage=c.stage + (c.kernel.op == 0)), "is an input in stage 1"),
         (lambda c: replace(c, depth=c.depth - 1), "after the last"),
         (lambda c: replace(c, period_ns=c.period_ns - 1), "later than the period"),
-        (lambda c: replace(c, stage=np.where(np.arange(len(c.stage)) == 60, -1, c.stage)), "has no stage"),
+        (lambda c: replace(c, stage=np.where(np.arange(len(c.stage)) == 62, -1, c.stage)), "has no stage"),
     ],
 )
 def test_the_verifier_finds(spoil, message: str) -> None:
-    circuit = pipeline(tree(), ECP5, 150)
+    circuit = pipeline(tree(), ECP5, 250)
     with pytest.raises(InternalError, match=message):
         verify_circuit(spoil(circuit))
 

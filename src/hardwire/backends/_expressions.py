@@ -32,6 +32,8 @@ class Expressions:
         self.q: list[int] = kernel.q.tolist()
         self.functions: dict[tuple[int, int, int, int, int], str] = {}
         """(table, lowest and highest code read, code of the first entry, output bits) → function name."""
+        self.helpers: list[tuple[str, int, str]] = []
+        """Wires that the last expression needs: (name, width, expression)."""
         self._rules: dict[int, Callable[[int, int, int], str]] = {
             OpCode.ADD: self._add,
             OpCode.SUB: self._sub,
@@ -51,7 +53,8 @@ class Expressions:
         }
 
     def __call__(self, i: int) -> str:
-        """Expression of value `i` (no input, constant or view) in its stage, `width` bits."""
+        """Expression of value `i` (no input, constant or view) in its stage, `width` bits; fills `helpers` afresh."""
+        self.helpers = []
         rule = self._rules.get(self.op[i])
         if rule is None:
             origin = self.kernel.origins[int(self.kernel.origin[i])]
@@ -172,12 +175,12 @@ class Expressions:
             sign = bits.sign(a, s)
             return f"{result} & " + (f"~{sign}" if width == 1 else f"{{{width}{{~{sign}}}}}")
         if over:
-            result = f"{self._above(a, high, s)} ? {literal(high, width)} : {result}"
+            result = f"{self._above(i, a, high, s)} ? {literal(high, width)} : {result}"
         if under:
-            result = f"{self._beneath(a, low, s)} ? {literal(low, width)} : {result}"
+            result = f"{self._beneath(i, a, low, s)} ? {literal(low, width)} : {result}"
         return result
 
-    def _above(self, a: int, bound: int, s: int) -> str:
+    def _above(self, i: int, a: int, bound: int, s: int) -> str:
         """Whether a > bound, from the top bits where bound + 1 is a power of two."""
         bits, next_ = self.bits, bound + 1
         if next_ == 0:
@@ -187,9 +190,10 @@ class Expressions:
             k = next_.bit_length() - 1
             large = bits.any(a, s, k, top - k)
             return f"(~{bits.sign(a, s)} & {large})" if bits.signed(a) else large
-        return self._compare(a, "<", bound, s, swapped=True)
+        n = width_of(min(bound - bits.hi[a], -1), bound - bits.lo[a])
+        return self._negative(f"{bits.names[i]}_over", literal(bound, n), bits.of(a, s, 0, n), n)
 
-    def _beneath(self, a: int, bound: int, s: int) -> str:
+    def _beneath(self, i: int, a: int, bound: int, s: int) -> str:
         """Whether a < bound, from the top bits where bound is 0 or -2^k."""
         bits = self.bits
         if bound == 0:
@@ -198,31 +202,29 @@ class Expressions:
             k = (-bound).bit_length() - 1
             upper = bits.of(a, s, k, bits.width[a] - 1 - k)
             return f"({bits.sign(a, s)} & ~(&{upper}))"
-        return self._compare(a, "<", bound, s)
+        n = width_of(min(bits.lo[a] - bound, -1), bits.hi[a] - bound)
+        return self._negative(f"{bits.names[i]}_under", bits.of(a, s, 0, n), literal(bound, n), n)
 
-    def _compare(self, a: int, relation: str, bound: int, s: int, swapped: bool = False) -> str:
-        bits = self.bits
-        signed = bits.signed(a) or bound < 0
-        span = max(bits.span(a, signed), width_of(bound, bound) + (signed and bound >= 0))
-        left, right = bits.of(a, s, 0, span), literal(bound, span)
-        if swapped:
-            left, right = right, left
-        return f"($signed({left}) {relation} $signed({right}))" if signed else f"({left} {relation} {right})"
+    def _negative(self, name: str, minuend: str, subtrahend: str, n: int) -> str:
+        """Whether a difference of `n` bits is negative.
+
+        A subtraction keeps its own carry chain; from `<` some tools build a second chain of LUTs for the carry out.
+        """
+        self.helpers.append((name, n, f"{minuend} - {subtrahend}"))
+        return f"{name}[{n - 1}]" if n > 1 else name
 
     def _ordered(self, i: int, s: int) -> str:
         bits, a, b = self.bits, self.a[i], self.b[i]
-        signed = bits.signed(a) or bits.signed(b)
-        span = max(bits.span(a, signed), bits.span(b, signed))
-        left, right = bits.of(a, s, 0, span), bits.of(b, s, 0, span)
-        return f"$signed({left}) < $signed({right})" if signed else f"{left} < {right}"
+        n = width_of(min(bits.lo[a] - bits.hi[b], -1), bits.hi[a] - bits.lo[b])
+        return self._negative(f"{bits.names[i]}_d", bits.of(a, s, 0, n), bits.of(b, s, 0, n), n)
 
     def _min(self, i: int, s: int, width: int) -> str:
         first, second = (self.bits.of(v, s, 0, width) for v in (self.a[i], self.b[i]))
-        return f"({self._ordered(i, s)}) ? {first} : {second}"
+        return f"{self._ordered(i, s)} ? {first} : {second}"
 
     def _max(self, i: int, s: int, width: int) -> str:
         first, second = (self.bits.of(v, s, 0, width) for v in (self.a[i], self.b[i]))
-        return f"({self._ordered(i, s)}) ? {second} : {first}"
+        return f"{self._ordered(i, s)} ? {second} : {first}"
 
     def _less(self, i: int, s: int, width: int) -> str:
         return self._ordered(i, s)

@@ -147,6 +147,7 @@ def _sections(circuit: Circuit, bits: Bits) -> tuple[list[str], Expressions]:
         for i in members:
             name, width = bits.names[i], bits.width[i]
             text = f"{_declaration('wire', name, width)} = {expressions(i)};"
+            lines += [f"{_declaration('wire', *helper[:2])} = {helper[2]};" for helper in expressions.helpers]
             if op[i] == OpCode.MUL:
                 # Operands widen to the product here by Verilog's own rule, so that multiplier blocks are found.
                 lines.append("/* verilator lint_off WIDTHEXPAND */ /* verilator lint_off WIDTHTRUNC */")

@@ -297,6 +297,7 @@ def layer_profile(circuit: Circuit) -> list[dict[str, Any]]:
         while True:
             before = [int(a) for a in args[i] if a >= 0]
             if not before:
+                ns[kernel.origin[i]] += time[i]  # Nothing but for ops on constants: inputs are there at 0.
                 break
             j = max(before, key=lambda a: (time[a], -a))
             ns[kernel.origin[i]] += time[i] - time[j]

@@ -15,6 +15,8 @@ from hardwire.targets import target as find_target
 PORT_STAGES = 2
 """Cycles of a circuit besides its last stage's number: the input registers and the output registers."""
 
+_EVERY_DEPTH = 60
+
 
 @dataclass(frozen=True)
 class Choice:
@@ -89,10 +91,13 @@ def _at_clock(timing: Timing, clock_mhz: float, latency_ns: float | None, latenc
 
 
 def _choices(timing: Timing) -> list[Choice]:
-    """Every useful number of cycles with its least period, from one stage on."""
+    """Every useful number of cycles with its least period, from one stage on; very deep ones in steps of 5 %."""
     choices: list[Choice] = []
     deepest = timing.depth(timing.slowest)
-    for depth in range(deepest + 1):
+    depths = list(range(min(deepest, _EVERY_DEPTH) + 1))
+    while depths[-1] < deepest:
+        depths.append(min(deepest, depths[-1] + max(1, depths[-1] // 20)))
+    for depth in depths:
         choice = Choice(depth + PORT_STAGES, timing.overhead + timing.least_budget(depth))
         if not choices or choice.period_ns < choices[-1].period_ns - 1e-9:
             choices.append(choice)

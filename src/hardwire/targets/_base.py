@@ -152,10 +152,10 @@ class Target:
             ((OpCode.ADD, OpCode.SUB), np.where(facts.chain > 0, chain, 0.0)),
             ((OpCode.LESS,), compare),
             ((OpCode.MIN, OpCode.MAX), compare + d.lut),
-            ((OpCode.EQUAL,), d.lut * _levels(2 * facts.compare, self.lut_size)),
+            ((OpCode.EQUAL,), self._tree_ns(2 * facts.compare)),
             ((OpCode.CLAMP,), self._clamp_ns(facts)),
             ((OpCode.ROUND,), self._round_ns(kernel, facts)),
-            ((OpCode.SELECT,), d.lut * (1 + _levels(facts.width_a, self.lut_size) * (facts.width_a > 1))),
+            ((OpCode.SELECT,), d.lut + self._tree_ns(facts.width_a) * (facts.width_a > 1)),
             ((OpCode.AND, OpCode.OR, OpCode.XOR), np.full(len(kernel), d.lut)),
             ((OpCode.TABLE,), self._table_ns(facts)),
             ((OpCode.MUL,), self._mul_ns(facts)),
@@ -181,11 +181,20 @@ class Target:
         return facts.width + tests
 
     def _clamp_ns(self, facts: Facts) -> Floats:
-        d, worst = self.delays, np.zeros(len(facts.width))
+        d = self.delays
+        # Both tests at powers of two read the sign and the top bits: with the value's own bit that is often one LUT.
+        tops = np.maximum(facts.under_bits, facts.over_bits)
+        small = tops + 1 <= self.lut_size + self.costs.free_mux_inputs
+        ns = np.where(small, self._tree_ns(tops + 1), self._tree_ns(tops) + d.lut)
         for bits, compares in ((facts.under_bits, facts.under_chain), (facts.over_bits, facts.over_chain)):
-            tree = d.lut * _levels(bits, self.lut_size) * (bits > 1)
-            worst = np.maximum(worst, np.where(compares, d.carry_in + d.carry_bit * bits, tree))
-        return worst + d.lut
+            ns = np.maximum(ns, np.where(compares, d.carry_in + d.carry_bit * bits + d.lut, 0.0))
+        return ns
+
+    def _tree_ns(self, inputs: NDArray[np.int64]) -> Floats:
+        """Any function of a few bits, or an AND or OR of many."""
+        d, size = self.delays, self.lut_size
+        joined = d.lut + d.mux * np.maximum(inputs - size, 0)
+        return np.where(inputs <= size + self.costs.free_mux_inputs, joined, d.lut * _levels(inputs, size))
 
     def _round_luts(self, kernel: Kernel, facts: Facts) -> Floats:
         looks = _rounding_looks(kernel)
@@ -194,7 +203,7 @@ class Target:
 
     def _round_ns(self, kernel: Kernel, facts: Facts) -> Floats:
         d, looks = self.delays, _rounding_looks(kernel)
-        ns = d.carry_in + d.carry_bit * facts.width + d.lut * _levels(looks, self.lut_size) * (looks > 1)
+        ns = d.carry_in + d.carry_bit * facts.width + self._tree_ns(looks) * (looks > 1)
         return np.where(kernel.q == Rounding.TRN, 0.0, ns)
 
     def _mul_ns(self, facts: Facts) -> Floats:

@@ -66,7 +66,8 @@ def facts_of(kernel: Kernel) -> Facts:
     shared = width[a] * (args[:, 0] >= 0), width[b] * (args[:, 1] >= 0)
     # Compared as signed values when either is.
     signed = (kernel.lo[a] < 0) | (kernel.lo[b] < 0)
-    compare = np.maximum(width[a] + (signed & (kernel.lo[a] >= 0)), width[b] + (signed & (kernel.lo[b] >= 0)))
+    # The sign of the difference takes one bit more.
+    compare = 1 + np.maximum(width[a] + (signed & (kernel.lo[a] >= 0)), width[b] + (signed & (kernel.lo[b] >= 0)))
     top = width[a] - (kernel.lo[a] < 0)
     under_k, under_pow = _power(-kernel.p)
     over_k, over_pow = _power(kernel.q + 1)

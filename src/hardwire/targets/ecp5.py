@@ -9,12 +9,12 @@ from hardwire.targets._base import Costs, Delays, Resources, Target
 
 _COSTS = Costs(adder_overhead=3.7, dsp_bits=(18, 18), dsp_least=2, free_mux_inputs=3)
 _DELAYS = Delays(
-    overhead=1.95,
-    lut=1.05,
-    carry_in=1.15,
+    overhead=1.0,
+    lut=1.07,
+    carry_in=1.17,
     carry_bit=0.03,
     mux=0.25,
-    dsp=4.4,
+    dsp=5.4,
     fanout=0.05,
     growth=0.12,
     reference_lut=4000.0,

@@ -48,8 +48,10 @@ end
 wire [2:0] sigmoid_0 = table_0(x0_0);
 
 // Layer top
-wire [3:0] top_0 = ($signed({x0_0[2], x0_0}) < $signed(x1_0)) ? x1_0 : {x0_0[2], x0_0};
-wire top_1 = $signed({x0_0[2], x0_0}) < $signed(x1_0);
+wire [4:0] top_0_d = {{2{x0_0[2]}}, x0_0} - {x1_0[3], x1_0};
+wire [3:0] top_0 = top_0_d[4] ? x1_0 : {x0_0[2], x0_0};
+wire [4:0] top_1_d = {{2{x0_0[2]}}, x0_0} - {x1_0[3], x1_0};
+wire top_1 = top_1_d[4];
 /* verilator lint_off WIDTHEXPAND */ /* verilator lint_off WIDTHTRUNC */
 wire [6:0] top_2 = $signed(x0_0) * $signed(x1_0);
 /* verilator lint_on WIDTHEXPAND */ /* verilator lint_on WIDTHTRUNC */

@@ -32,17 +32,15 @@ wire [7:0] fc1_0 = {{{4{x_0[3]}}, x_0[3:2]} + {2'd0, x_1}, x_0[1:0]};
 wire [8:0] fc1_1 = {fc1_0, 1'd0} - {{5{x_2[3]}}, x_2};
 reg [8:0] fc1_1_r1;
 wire [8:0] fc1_2 = fc1_1_r1 + 9'd5;
+reg [8:0] fc1_2_r1;
 always @(posedge clk) begin
     fc1_1_r1 <= fc1_1;
+    fc1_2_r1 <= fc1_2;
 end
 
 // Layer fc1/relu
-wire [6:0] fc1_relu_0 = fc1_2[8:2] + {6'd0, fc1_2[1]};
-reg [6:0] fc1_relu_0_r1;
-wire [3:0] fc1_relu_1 = fc1_relu_0_r1[6] ? 4'd0 : (~fc1_relu_0_r1[6] & (|fc1_relu_0_r1[5:4])) ? 4'hf : fc1_relu_0_r1[3:0];
-always @(posedge clk) begin
-    fc1_relu_0_r1 <= fc1_relu_0;
-end
+wire [6:0] fc1_relu_0 = fc1_2_r1[8:2] + {6'd0, fc1_2_r1[1]};
+wire [3:0] fc1_relu_1 = fc1_relu_0[6] ? 4'd0 : (~fc1_relu_0[6] & (|fc1_relu_0[5:4])) ? 4'hf : fc1_relu_0[3:0];
 
 // Output y: out0
 reg [3:0] y_0;
