@@ -199,6 +199,16 @@ def test_sub_models_and_shared_layers_however_they_come(model: Any, saved: Path,
     assert live.source == load(model).source
 
 
+def test_files_of_early_keras_3_name_no_layers(model: Any, saved: Path, tmp_path: Path) -> None:
+    """Up to Keras 3.5 the groups of the weights say nothing but class and number."""
+    with zipfile.ZipFile(saved) as archive:
+        buffer = io.BytesIO(archive.read("model.weights.h5"))
+    with h5py.File(buffer, "r+") as file:
+        file.visititems(lambda _, item: item.attrs.clear())
+    path = rewritten(saved, tmp_path / "early.keras", {"model.weights.h5": buffer.getvalue()})
+    agree(load(path), model)
+
+
 def test_legacy_hdf5_of_nested_models(tmp_path: Path) -> None:
     x = keras.Input((4,), name="x")
     one = keras.Sequential([keras.Input((4,)), layers.Dense(4, name="d"), layers.PReLU(name="p")], name="one")
@@ -404,6 +414,19 @@ def test_truncated(tmp_path: Path, suffix: str, part: float) -> None:
     path = tmp_path / f"cut{suffix}"
     path.write_bytes(data[: max(int(len(data) * part), 3)])
     with pytest.raises(ModelError, match=rf"model '.*cut\{suffix}': the file is truncated or corrupted"):
+        load(path)
+
+
+def test_a_damaged_heap_is_found_before_the_hdf5_library_loops_in_it(tmp_path: Path) -> None:
+    path = tmp_path / "heap.h5"
+    with h5py.File(path, "w") as file:
+        file.attrs["model_config"] = json.dumps(KERAS2)  # of variable length, hence in a heap
+        write_named(file.create_group("model_weights"))
+    keras2_agrees(load(path))
+    data = bytearray(path.read_bytes())
+    data[data.index(b"GCOL") + 9] ^= 0x53
+    path.write_bytes(bytes(data))
+    with pytest.raises(ModelError, match=r"heap\.h5': the file is truncated or corrupted: the heap at byte \d+"):
         load(path)
 
 

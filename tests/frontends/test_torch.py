@@ -5,6 +5,7 @@ import io
 import json
 import pickle
 import sys
+import warnings
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -230,6 +231,18 @@ def test_weights_of_other_float_types_are_exact(dtype: str) -> None:
     module = nn.Linear(4, 3).to(getattr(torch, dtype))
     network = load(module, example=np.zeros((1, 4)))
     np.testing.assert_array_equal(network.nodes[0].params["kernel"].T, module.weight.detach().double().numpy())
+
+
+def test_programs_decomposed_to_core_operators() -> None:
+    module = randomise(
+        nn.Sequential(nn.Linear(6, 4), nn.BatchNorm1d(4), nn.Tanh(), nn.Linear(4, 3), nn.Softmax(-1))
+    ).eval()
+    batch = torch.export.Dim("batch")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        program = torch.export.export(module, (torch.zeros(2, 6),), dynamic_shapes=({0: batch},)).run_decompositions()
+    assert any("native_batch_norm" in str(node.target) for node in program.graph.nodes)
+    agree(load(program), module, batches((6,)))
 
 
 def test_a_model_that_fixes_its_batch() -> None:

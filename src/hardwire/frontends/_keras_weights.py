@@ -21,8 +21,10 @@ from hardwire.frontends._archive import broken
 
 MAX_ARRAY_BYTES = 2 << 30
 MAX_OBJECTS = 1_000_000
+_HEAP = b"GCOL\x01\0\0\0"
+_REFERENCE_BYTES = 16
+"""Bytes of a variable-length string's entry in a file with 8-byte addresses, as h5py writes them."""
 Arrays = dict[str, NDArray[Any]]
-_READ_ERRORS = (OSError, RuntimeError, KeyError, ValueError, TypeError, AttributeError, IndexError, UnicodeError)
 
 
 class WeightSource(Protocol):
@@ -45,13 +47,14 @@ class Hdf5:
         self.label = label
         self.datasets: dict[str, Any] = {}
         self.groups: dict[str, Any] = {}
+        _check_heaps(data, label)
         try:
             self._file = h5py.File(io.BytesIO(data), "r")
             self.groups[""] = self._file
             self._file.visititems(self._visit)  # soft and external links are not followed
         except ModelError:
             raise
-        except _READ_ERRORS as error:
+        except Exception as error:  # a damaged file makes HDF5 raise nearly anything
             raise broken(label, error) from None
 
     def _visit(self, name: str, item: Any) -> None:
@@ -67,10 +70,26 @@ class Hdf5:
         """Return an attribute of a group, None where either is missing; bytes are decoded."""
         group = self.groups.get(path)
         try:
-            value = None if group is None else group.attrs.get(name)
-        except _READ_ERRORS as error:
+            if group is None or name not in group.attrs:
+                return None
+            self._check_attribute(group.attrs.get_id(name), name)
+            value = group.attrs[name]
+        except ModelError:
+            raise
+        except Exception as error:  # as above
             raise broken(self.label, f"attribute {name!r}: {error}") from None
         return value.decode("utf-8", "replace") if isinstance(value, bytes) else value
+
+    def _check_attribute(self, item: Any, name: str) -> None:
+        """Refuse an attribute whose size contradicts its type: the HDF5 library may never return from reading it."""
+        count = 0 if item.shape is None else int(np.prod(item.shape, dtype=object))
+        if not count:
+            return
+        kind = item.get_type()
+        variable = isinstance(kind, h5py.h5t.TypeStringID) and kind.is_variable_str()
+        stored = item.get_storage_size()
+        if stored != count * (_REFERENCE_BYTES if variable else kind.get_size()) or stored > MAX_ARRAY_BYTES:
+            raise broken(self.label, f"attribute {name!r} has {stored} bytes, which contradicts its type")
 
     def texts(self, path: str, name: str) -> list[str]:
         """Return a list of strings, also where Keras cut it into `name0`, `name1`, …; empty where it is missing."""
@@ -99,13 +118,34 @@ class Hdf5:
             return np.asarray(dataset[()])
         except ModelError:
             raise
-        except (*_READ_ERRORS, MemoryError) as error:
+        except Exception as error:  # as above
             raise broken(self.label, f"weights {path!r}: {error}") from None
 
     def below(self, prefix: str) -> Iterator[str]:
         """Paths of the datasets below a group, in the file's order."""
         start = f"{prefix}/" if prefix else ""
         return (path for path in self.datasets if path.startswith(start))
+
+
+def _check_heaps(data: bytes, label: str) -> None:
+    """Walk the global heaps, which hold long attributes: in a damaged one the HDF5 library may loop forever.
+
+    HDF5 File Format Specification 3.0, III.E: collections `GCOL`, version 1, of objects of index, count and size.
+    """
+    start = data.find(_HEAP)
+    while start >= 0:
+        end = start + int.from_bytes(data[start + 8 : start + 16], "little")
+        place = start + 16
+        while place + 16 <= min(end, len(data)):
+            size = int.from_bytes(data[place + 8 : place + 16], "little")
+            free = data[place : place + 2] == b"\0\0"
+            step = size if free else 16 + (size + 7) // 8 * 8
+            if step < 16:
+                break
+            place += step
+        if end > len(data) or not end - 16 < place <= end:
+            raise broken(label, f"the heap at byte {start} of the HDF5 data does not add up")
+        start = data.find(_HEAP, start + 8)
 
 
 def snake_case(name: str) -> str:
