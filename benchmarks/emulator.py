@@ -80,7 +80,9 @@ def measure(model: Mlp, form: Callable[[Mlp], Program], x: NDArray[np.float64], 
 def peer(python: str, script: str, model: Mlp, x: NDArray[np.float64]) -> dict[str, Any]:
     """Run a peer's driver in its own environment on the same weights and data."""
     with tempfile.TemporaryDirectory() as folder:
-        layers = {f"{k}{i}": v for i, pair in enumerate(model.layers) for k, v in zip("wb", pair, strict=True)}
+        layers: dict[str, Any] = {
+            f"{k}{i}": v for i, pair in enumerate(model.layers) for k, v in zip("wb", pair, strict=True)
+        }
         hidden = np.array([model.hidden.bits, model.hidden.frac])
         some = model.reference(x[:2000])
         np.savez(f"{folder}/net.npz", x=x, y=some, layers=len(model.layers), hidden=hidden, **layers)

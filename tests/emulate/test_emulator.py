@@ -55,9 +55,9 @@ def one_chain(program, host, n, seed):
     agree(program, n, seed, host)
 
 
-test_random_kernels = settings(SLOW_START, max_examples=40)(KERNELS(one_kernel))
-test_random_sums = settings(SLOW_START, max_examples=15)(SUMS(one_kernel))
-test_random_steps = settings(SLOW_START, max_examples=25)(STEPS(one_chain))
+test_random_kernels = settings(SLOW_START, max_examples=30)(KERNELS(one_kernel))
+test_random_sums = settings(SLOW_START, max_examples=10)(SUMS(one_kernel))
+test_random_steps = settings(SLOW_START, max_examples=12)(STEPS(one_chain))
 test_more_random_kernels = pytest.mark.slow(settings(SLOW_START, max_examples=400)(KERNELS(one_kernel)))
 test_more_random_sums = pytest.mark.slow(settings(SLOW_START, max_examples=200)(SUMS(one_kernel)))
 test_more_random_steps = pytest.mark.slow(settings(SLOW_START, max_examples=200)(STEPS(one_chain)))

@@ -58,7 +58,7 @@ def values_for(quantiser: Quantiser, n: int, rows: int, seed: int) -> np.ndarray
     return np.where(rng.random((rows, n)) < 0.1, rng.choice(special, (rows, n)), x)
 
 
-@settings(SLOW_START, max_examples=50)
+@settings(SLOW_START, max_examples=25)
 @given(st.data(), st.integers(1, 20), st.integers(0, 1 << 30))
 def test_input_ports_quantise_exactly(data, n, seed):
     quantiser = data.draw(quantisers(n))
