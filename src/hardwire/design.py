@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from hardwire.backends.verilog import RESERVED
 from hardwire.calibrate import check_data
 from hardwire.emulate import Emulator, compile_program
 from hardwire.errors import ModelError
@@ -170,9 +171,9 @@ class Design:
 
 
 def module_name(name: str) -> str:
-    """A model's name as a hardware identifier."""
+    """A model's name as an identifier that every hardware language takes; reserved words get `m_` in front."""
     plain = "".join(c if c.isascii() and (c.isalnum() or c == "_") else "_" for c in name) or "model"
-    return plain if plain[0].isalpha() else f"m_{plain}"
+    return plain if plain[0].isalpha() and plain not in RESERVED else f"m_{plain}"
 
 
 class _Folder:
@@ -220,7 +221,7 @@ def write_text(path: Path, text: str) -> None:
     """Write beside, then rename, so that no reader sees half a file."""
     path.parent.mkdir(parents=True, exist_ok=True)
     beside = path.with_name(f".{path.name}.part")
-    beside.write_text(text)
+    beside.write_text(text, encoding="utf-8")
     os.replace(beside, path)
 
 
@@ -232,12 +233,12 @@ def load(path: str | Path) -> Design:
             f"{str(path)!r} is no hardwire build (no {REPORT} in it)", hint="hardwire compile MODEL -o BUILD"
         )
     try:
-        report = json.loads((home / REPORT).read_text())
+        report = json.loads((home / REPORT).read_text(encoding="utf-8"))
         program, _ = load_program(home / "program.npz")
         flat, arrays = load_program(home / "circuit.npz")
         target = find_target(report["target"])
         circuit = circuit_from(flat, target, arrays)
-        files = {relative: (home / relative).read_text() for relative in report["files"] if (home / relative).is_file()}
+        files = {relative: (home / relative).read_text(encoding="utf-8") for relative in report["files"] if (home / relative).is_file()}
     except (KeyError, ValueError, OSError) as error:
         raise ModelError(f"{str(path)!r}: the build is damaged ({error})", hint="compile the model again") from error
     return Design(report["name"], program, flat, circuit, target, files, report, home)

@@ -35,7 +35,7 @@ def verilog_of(design: Design, folder: Path) -> list[Path]:
         path = folder / name
         if not path.exists():
             path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_text(design.files[name])
+            path.write_text(design.files[name], encoding="utf-8")
         paths.append(path)
     return paths
 

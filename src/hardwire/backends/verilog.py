@@ -23,7 +23,7 @@ from hardwire.schedule.circuit import Bus, Circuit
 
 NAME = "verilog"
 
-_RESERVED = frozenset(
+RESERVED = frozenset(
     """
     always and assign automatic begin bit buf byte case casex casez cell class config const deassign default defparam
     design disable do edge else end endcase endconfig endfunction endgenerate endmodule endprimitive endspecify endtable
@@ -44,7 +44,7 @@ def emit(circuit: Circuit, program: Program, name: str, vectors: Vectors | None 
     `vectors`: integer codes (N, elements) for each input and for each output port, expected values, for the bench.
     Raises `BackendError` for a name that is no Verilog identifier.
     """
-    if not re.fullmatch(r"[A-Za-z][A-Za-z0-9_]*", name) or name in _RESERVED:
+    if not re.fullmatch(r"[A-Za-z][A-Za-z0-9_]*", name) or name in RESERVED:
         raise BackendError(
             f"module name {name!r} cannot be used in Verilog", hint="letters, digits and underscores, a letter first"
         )

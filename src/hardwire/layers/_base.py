@@ -65,7 +65,9 @@ class Layer(ABC):
     exact: ClassVar[bool] = True
     """Whether fixed-point inputs have a fixed-point result; if not, the node needs an `output` quantiser."""
     weights: ClassVar[tuple[str, ...]] = ()
-    """Parameters that calibration quantises, in order: the weights first, then the bias."""
+    """Parameters that calibration rounds, in order: the factor first, then what is added to the product."""
+    moves: ClassVar[bool] = False
+    """Whether the layer only rearranges elements (reshape, transpose, concatenation)."""
 
     def __init_subclass__(cls) -> None:
         if "kind" in cls.__dict__:
@@ -82,6 +84,10 @@ class Layer(ABC):
     @abstractmethod
     def lower(self, node: Node, low: Lowering, inputs: Sequence[Wire]) -> Wire:
         """Add kernels and steps that compute the node exactly; returns the output's wire."""
+
+    def multiplies(self, node: Node) -> bool:
+        """Whether the result's width grows with the product of widths, so that calibration narrows the inputs."""
+        return bool(self.weights) and self.weights[0] in node.params
 
     def examples(self) -> Iterator[Example]:
         """Small networks for the conformance suite."""
