@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -14,15 +14,21 @@ from hardwire.calibrate import calibrate as choose_types
 from hardwire.design import Design, module_name
 from hardwire.errors import HardwireError, ModelError
 from hardwire.fixed import FixedType, Ints
+from hardwire.ir.program import Program
 from hardwire.layers._lowering import lower
+from hardwire.layers.softmax import largest_error
 from hardwire.network.graph import Network
 from hardwire.network.prepare import input_quantisers, prepare
+from hardwire.network.reference import forward_all
 from hardwire.passes.pipelines import flatten, simplify
+from hardwire.quantiser import Quantiser
 from hardwire.report.schema import compile_report
 from hardwire.schedule import schedule
 from hardwire.solver import AdderGraph, FullAdderCost, solve_cached
 from hardwire.targets import Target
 from hardwire.targets import target as find_target
+
+_MEASURED_ROWS = 4000
 
 Progress = Callable[[str], None]
 """Told what is being done, in a few words."""
@@ -92,6 +98,8 @@ def compile(
     quantisers = input_quantisers(network, types)
     say("lowering to integers")
     program = simplify(lower(network, quantisers))
+    if calibrate is not None:
+        _measure_softmax(network, program, quantisers, _arrays(calibrate))
     solve = partial(_solve, cost=FullAdderCost(part.costs.adder_overhead), effort=effort, seed=seed)
     flat = flatten(program, solve, progress=lambda kernel: say(f"solving {kernel}"))
     say("scheduling")
@@ -113,11 +121,22 @@ def compile(
     return Design(network.name, program, flat, circuit, part, files, report)
 
 
+def _measure_softmax(
+    network: Network, program: Program, quantisers: Mapping[str, Quantiser], data: Sequence[Any]
+) -> None:
+    """Note beside each softmax's proven bound the largest error on the calibration data."""
+    notes = program.notes.get("softmax", {})
+    if notes:
+        arrays = [x[:_MEASURED_ROWS] for x in check_data(network, data)]
+        tensors = forward_all(network, [quantisers[n](x) for n, x in zip(network.inputs, arrays, strict=True)])
+        for node in network.nodes:
+            if node.name in notes:
+                notes[node.name]["error_on_data"] = largest_error(node, tensors[node.inputs[0]], notes[node.name])
+
+
 def _solve(matrix: Ints, lo: Ints, hi: Ints, depth: Ints, *, cost: Any, effort: int, seed: int) -> AdderGraph:
     """Solve at the least depth: it costs about one per cent of the adders and saves whole cycles."""
-    return solve_cached(
-        matrix, lo=lo, hi=hi, input_depth=depth, depth_limit=0, cost=cost, effort=effort, seed=seed
-    )
+    return solve_cached(matrix, lo=lo, hi=hi, input_depth=depth, depth_limit=0, cost=cost, effort=effort, seed=seed)
 
 
 def _arrays(data: Any) -> list[Any]:

@@ -61,6 +61,8 @@ class Lowering:
         self.arrays: dict[str, Array] = {}
         self.kernels: dict[str, Kernel] = {}
         self.steps: list[Step] = []
+        self.notes: dict[str, Any] = {}
+        """What rules want the report to say: a topic, then a fact a layer."""
 
     def range(self, wire: Wire) -> tuple[Ints, Ints]:
         """Proven lowest and highest code of every element, int64 in the wire's shape."""
@@ -261,7 +263,7 @@ def lower(network: Network, input_quantisers: Mapping[str, Quantiser]) -> Progra
         Port(name, wires[name].array, wires[name].index.ravel().astype(np.int32), wires[name].shape)
         for name in network.outputs
     )
-    return Program(network.name, low.arrays, low.kernels, tuple(low.steps), tuple(ports), outputs)
+    return Program(network.name, low.arrays, low.kernels, tuple(low.steps), tuple(ports), outputs, low.notes)
 
 
 def fractions(values: Sequence[Fraction] | NDArray[Any]) -> NDArray[Any]:

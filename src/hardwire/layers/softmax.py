@@ -14,10 +14,11 @@ Keras `Softmax`, ONNX `Softmax`, PyTorch `softmax`. The definition, for codes `x
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
 from fractions import Fraction
 from math import ceil, log, log2
+from typing import Any
 
 import numpy as np
 
@@ -125,6 +126,12 @@ class Softmax(Layer):
         lo, hi = low.window_range([read])
         tables = node.attrs.get("tables") or default_tables(scale, int(hi.max() - lo.min()), n, quantiser)
         tables.check(node.name, n)
+        bound = error_bound(tables, n, scale, int(hi.max() - lo.min())) + 0.5 * float(np.max(quantiser.scale))
+        low.notes.setdefault("softmax", {})[node.name] = {
+            "tables": asdict(tables),
+            "input_scale": str(scale),
+            "error_bound": bound,
+        }
         builder = KernelBuilder(node.name, lo, hi)
         kernel = builder.build(_kernel(builder, n, scale, tables))
         y = low.apply(node, kernel, [read], last.shape, np.array(Fraction(1, 1 << tables.frac(n)), object))
@@ -266,6 +273,21 @@ def error_bound(tables: SoftmaxTables, n: int, scale: Fraction, spread: int) -> 
     weight = 1.0 if tables.normalise else np.minimum(1.0, 2.0**tables.exp_frac / least)
     second = max(float(np.max(np.abs(inverse * ends - 1.0) * weight)) for ends in (least, most))
     return min(1.0, first + second + 1e-12)
+
+
+def largest_error(node: Node, x: Floats, note: Mapping[str, Any]) -> float:
+    """Largest `|fixed - float softmax|` on inputs `x` (N, *shape) that lie on the grid of the lowering's `note`."""
+    axis = checked_axis(node, node.attrs["axis"], x.ndim - 1) + 1
+    scale = Fraction(note["input_scale"])
+    last = np.moveaxis(x, axis, -1)
+    codes = np.rint(last / float(scale)).astype(np.int64)
+    tables = SoftmaxTables(**note["tables"])
+    n = codes.shape[-1]
+    fixed = fixed_codes(codes.reshape(-1, n), scale, tables).reshape(codes.shape) * 2.0 ** -tables.frac(n)
+    fixed = node.attrs["output"](np.moveaxis(fixed, -1, axis))
+    exact = np.exp(last - last.max(axis=-1, keepdims=True))
+    exact = exact / exact.sum(axis=-1, keepdims=True)
+    return float(np.max(np.abs(fixed - np.moveaxis(exact, -1, axis)), initial=0.0))
 
 
 def default_tables(scale: Fraction, spread: int, n: int, output: Quantiser) -> SoftmaxTables:

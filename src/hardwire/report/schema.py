@@ -54,6 +54,7 @@ def compile_report(
         "files": files,
         "versions": versions(),
     }
+    report.update(program.notes)
     if calibration is not None:
         report["calibration"] = calibration.as_dict()
     return report
