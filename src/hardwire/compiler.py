@@ -58,8 +58,8 @@ def compile(
     """Compile a trained network to hardware.
 
     `model`: a path, live model or `Network`; `example`: arrays (batch first) that give shapes where the model does
-    not; `weights`: a separate weights file. `clock_mhz`, `latency_ns`, `latency_cycles`: the contract; without any, the target's
-    default clock. A float model needs `calibrate` (arrays `(N, *shape)`, one per input, as an array or tuple; types are
+    not; `weights`: a separate weights file. `clock_mhz`, `latency_ns`, `latency_cycles`: the contract; without any,
+    the target's default clock. A float model needs `calibrate` (arrays `(N, *shape)`, one per input, as an array or tuple; types are
     chosen to `fidelity`, or to `metric` within `tolerance`) or `exact=True` with `input_type` (`s8.4`, one or one per
     input): every parameter as it stands. `effort` and `seed` steer the solver; equal arguments give equal bytes.
 

@@ -61,7 +61,7 @@ class Design:
         return compile_program(self.flat)
 
     def check_inputs(self, x: Any) -> list[Floats]:
-        """Arrays `(N, *shape)`, one per input, from an array or tuple of arrays; raises `DataError` naming the input."""
+        """Arrays `(N, *shape)`, one per input, from an array or tuple of them; raises `DataError` naming the input."""
         ports = self.flat.inputs
         given = list(x) if isinstance(x, tuple) or (isinstance(x, list) and len(ports) > 1) else [x]
         return check_arrays(self.name, [(port.name, port.shape) for port in ports], given)
@@ -238,7 +238,11 @@ def load(path: str | Path) -> Design:
         flat, arrays = load_program(home / "circuit.npz")
         target = find_target(report["target"])
         circuit = circuit_from(flat, target, arrays)
-        files = {relative: (home / relative).read_text(encoding="utf-8") for relative in report["files"] if (home / relative).is_file()}
+        files = {
+            relative: (home / relative).read_text(encoding="utf-8")
+            for relative in report["files"]
+            if (home / relative).is_file()
+        }
     except (KeyError, ValueError, OSError) as error:
         raise ModelError(f"{str(path)!r}: the build is damaged ({error})", hint="compile the model again") from error
     return Design(report["name"], program, flat, circuit, target, files, report, home)

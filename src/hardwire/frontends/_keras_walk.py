@@ -213,22 +213,22 @@ class KerasWalker:
             else:
                 done[name, call] = [inputs[i]]
         waiting = [
-            (layer, first[layer.name] + i, call)
+            (layer, first[layer.name] + i, made)
             for layer in layers
-            for i, call in enumerate(layer.calls)
-            if call.tensors
+            for i, made in enumerate(layer.calls)
+            if made.tensors
         ]
         while waiting:
             later = []
-            for layer, index, call in waiting:
-                if all(reference[:2] in done for reference in call.tensors):
-                    read = [self._output(done, reference) for reference in call.tensors]
-                    done[layer.name, index] = run.call(layer, read, call.constants)
+            for layer, index, made in waiting:
+                if all(reference[:2] in done for reference in made.tensors):
+                    read = [self._output(done, reference) for reference in made.tensors]
+                    done[layer.name, index] = run.call(layer, read, made.constants)
                 else:
-                    later.append((layer, index, call))
+                    later.append((layer, index, made))
             if len(later) == len(waiting):
-                layer, _, call = later[0]
-                missing = next(reference[0] for reference in call.tensors if reference[:2] not in done)
+                layer, _, made = later[0]
+                missing = next(reference[0] for reference in made.tensors if reference[:2] not in done)
                 raise self._bad(f"layer {layer.name!r} reads {missing!r}, which is missing or depends on it")
             waiting = later
         for reference in results:

@@ -86,7 +86,7 @@ PURE = _SHAPES_ONLY | {
 
 def constant_node(name: str, attrs: Mapping[str, Any]) -> Constant:
     """Value of a `Constant` node; exactly one of its attributes is there."""
-    dtypes = {"value": None, "value_float": np.float32, "value_floats": np.float32}
+    dtypes: dict[str, Any] = {"value": None, "value_float": np.float32, "value_floats": np.float32}
     dtypes |= {"value_int": np.int64, "value_ints": np.int64}
     if len(attrs) != 1 or not attrs.keys() <= dtypes.keys():
         raise UnsupportedError(f"layer {name!r} (Constant): attributes {', '.join(attrs) or 'none'}; expected a value")

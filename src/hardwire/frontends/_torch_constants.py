@@ -71,10 +71,13 @@ def _filled(value: float) -> _Rule:
 
 
 def _arange(arrays: Sequence[Array], args: Mapping[str, Any]) -> Array:
-    start, end, step = args.get("start", 0), args["end"], args.get("step", 1)
+    start: Any = args.get("start", 0)
+    end: Any = args["end"]
+    step: Any = args.get("step", 1)
     _limited([max(int((end - start) / step), 0)])
     whole = all(isinstance(number, int) for number in (start, end, step))
-    return np.arange(start, end, step, _dtype(args, "int64" if whole else "float32"))
+    values: Any = np.arange(start, end, step)
+    return np.asarray(values, _dtype(args, "int64" if whole else "float32"))
 
 
 def _limited(size: Any) -> list[int]:

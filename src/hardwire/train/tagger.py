@@ -24,8 +24,8 @@ REFERENCE = (16, 64, 32, 32, 5)
 
 @dataclass(frozen=True)
 class Recipe:
-    """How to train: `epochs` passes over the data, `sparsity` the share of weights removed, `distil` the teacher's share
-    of the loss."""
+    """How to train: `epochs` passes over the data, `sparsity` the share of weights removed, `distil` the teacher's
+    share of the loss."""
 
     epochs: int = 40
     batch: int = 512
