@@ -99,20 +99,24 @@ def prove(specification: Program, implementation: Kernel, stage: Ints | None = N
 def _neurons(spec: Kernel, wanted: list[Form], found: set[Form], atoms: Atoms) -> tuple[int, int, list[str]]:
     """Neurons of the specification whose function the implementation has.
 
-    A neuron whose own value was merged into a later one (its rounding's half added to the bias) counts when every
-    value that reads it is there.
+    A neuron whose own value was merged into a later one (its rounding's half added to the bias) or decided nothing (a
+    later value is constant, whatever the neuron says) counts when every value that reads it does.
     """
     linears = np.flatnonzero(spec.op == OpCode.LINEAR)
     pointer, ids = operands(spec)
-    present = np.array([form in found or not form.terms for form in wanted])
-    readers_missing = np.zeros(len(spec), bool)
-    has_reader = np.zeros(len(spec), bool)
-    owner = np.repeat(np.arange(len(spec)), np.diff(pointer))
-    np.logical_or.at(readers_missing, ids, ~present[owner])
-    has_reader[ids] = True
+    bounds, readers = pointer.tolist(), ids.tolist()
+    readers_missing = [False] * len(spec)
+    has_reader = [False] * len(spec)
+    counts = [False] * len(spec)
+    for value in range(len(spec) - 1, -1, -1):
+        there = not wanted[value].terms or wanted[value] in found
+        counts[value] = there or (has_reader[value] and not readers_missing[value])
+        for arg in readers[bounds[value] : bounds[value + 1]]:
+            has_reader[arg] = True
+            readers_missing[arg] |= not counts[value]
     proven, missing = 0, []
     for value in linears.tolist():
-        if present[value] or (has_reader[value] and not readers_missing[value]):
+        if counts[value]:
             proven += 1
         else:
             missing.append(f"layer {spec[value].origin!r}: neuron %{value} is not computed as its weights say")
@@ -123,6 +127,11 @@ def _overflow(kernel: Kernel, forms: list[Form], atoms: Atoms, failures: list[st
     fits = 0
     for op, form in zip(kernel, forms, strict=True):
         lo, hi = atoms.range(form)
+        if op.code is OpCode.TABLE:
+            low, high = atoms.range(forms[op.args[0]])
+            if low < op.q or high - op.q >= len(kernel.tables[op.p]):
+                failures.append(f"layer {op.origin!r}: %{op.id} can read its table at [{low}, {high}], outside of it")
+                continue
         if op.lo <= lo and hi <= op.hi:
             fits += 1
         else:
@@ -134,19 +143,20 @@ def _overflow(kernel: Kernel, forms: list[Form], atoms: Atoms, failures: list[st
 
 
 def _balanced(kernel: Kernel, stage: Ints, failures: list[str]) -> bool:
-    """Operands are never later than their op, inputs come at stage 0 and all outputs at the last stage.
+    """Operands are never later than their op, and inputs come at stage 0; constants are wired and have no stage.
 
-    An operand that is earlier is carried by registers, one a stage, so equal paths need no more than this order; the
-    registers themselves are made from these stages by the back ends.
+    An operand (or output) that is earlier is carried by registers, one a stage, so equal paths need no more than this
+    order; the registers themselves are made from these stages by the back ends.
     """
     pointer, ids = operands(kernel)
     owner = np.repeat(np.arange(len(kernel)), np.diff(pointer))
-    constant = kernel.op == OpCode.CONST
-    late = np.flatnonzero((stage[ids] > stage[owner]) & ~constant[ids])
+    # Proven by `_overflow`: a value whose range is one number is that number.
+    constant = kernel.lo == kernel.hi
+    late = np.flatnonzero((stage[ids] > stage[owner]) & ~constant[ids] & ~constant[owner])
     for k in late[:5].tolist():
         op = kernel[int(owner[k])]
         failures.append(f"layer {op.origin!r}: %{op.id} at stage {stage[op.id]} reads %{ids[k]} of a later stage")
-    early = np.flatnonzero(stage[: kernel.n_inputs] != 0)
+    early = np.flatnonzero((stage[: kernel.n_inputs] != 0) & ~constant[: kernel.n_inputs])
     if len(early):
         failures.append(f"input {early[0]} is not at stage 0")
     return not len(late) and not len(early)

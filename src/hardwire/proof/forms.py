@@ -8,7 +8,6 @@ a second opinion on the compiler's own.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 
 from hardwire.fixed import MAX_BITS, Rounding
@@ -37,7 +36,7 @@ class Atoms:
         self._tables: dict[bytes, int] = {}
 
     def atom(self, key: tuple[object, ...], span: Range) -> int:
-        """Id of the atom described by `key`; its range is the intersection of all that were found."""
+        """Id of the atom described by `key`; the range follows from the key, so the first one given stands."""
         if key not in self._ids:
             self._ids[key] = len(self.ranges)
             self.ranges.append(span)
@@ -167,13 +166,8 @@ def _other(op: Op, args: list[Form], atoms: Atoms, kernel: Kernel, tables: list[
     if op.code is OpCode.TABLE:
         entries = kernel.tables[op.p].tolist()
         immediates = (tables[op.p], op.q)
+        # A circuit under proof may read its table outside, which the proof reports; the range must not fail on it.
+        first, last = op.q, op.q + len(entries) - 1
+        spans = [(min(max(low, first), last), min(max(high, first), last)) for low, high in spans]
     span = range_of(op.code, spans, op.p, op.q, table=entries)
     return Form(((atoms.atom((op.code, *immediates, *args), span), 1),), 0)
-
-
-def operands_of_atoms(forms: list[Form]) -> Mapping[Form, int]:
-    """First value that has each form."""
-    first: dict[Form, int] = {}
-    for value, form in enumerate(forms):
-        first.setdefault(form, value)
-    return first
