@@ -16,7 +16,7 @@ _DELAYS = Delays(
     mux=0.25,
     dsp=5.4,
     fanout=0.05,
-    growth=0.12,
+    growth=0.135,
     reference_lut=4000.0,
 )
 
