@@ -158,21 +158,21 @@ def verify(
 @app.command()
 def synth(
     build: Build,
-    target: Annotated[str | None, typer.Option(help="Another device; the build is compiled for one.")] = None,
+    target: Annotated[str | None, typer.Option(help="Another device: the build is scheduled anew for it.")] = None,
     seeds: Annotated[int, typer.Option(help="Placements to try; the fastest is kept.")] = 1,
     route: Annotated[bool, typer.Option(help="Place and route after synthesis.")] = True,
     as_json: Json = False,
 ) -> None:
     """Synthesise, place and route, and hold the contract against the real Fmax."""
+    from hardwire.compiler import retarget
     from hardwire.design import load
     from hardwire.errors import ContractError
 
     design = load(build)
     if target is not None and target != design.target.name:
-        raise ContractError(
-            f"{build} was compiled for {design.target.name}, not {target}",
-            hint=f"hardwire compile … --target {target} -o ANOTHER_BUILD",
-        )
+        with working(f"scheduling for {target}"):
+            design = retarget(design, target)
+            design.save(build)
     with working("synthesising") as say:
         report = design.synthesize(seeds=seeds, route=route, progress=say)
     _show(report, build, as_json)

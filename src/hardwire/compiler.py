@@ -22,8 +22,8 @@ from hardwire.network.prepare import input_quantisers, prepare
 from hardwire.network.reference import forward_all
 from hardwire.passes.pipelines import flatten, simplify
 from hardwire.quantiser import Quantiser
-from hardwire.report.schema import compile_report
-from hardwire.schedule import schedule
+from hardwire.report.schema import circuit_report, compile_report
+from hardwire.schedule import Circuit, schedule
 from hardwire.solver import AdderGraph, FullAdderCost, solve_cached
 from hardwire.targets import Target
 from hardwire.targets import target as find_target
@@ -59,15 +59,16 @@ def compile(
 
     `model`: a path, live model or `Network`; `example`: arrays (batch first) that give shapes where the model does
     not; `weights`: a separate weights file. `clock_mhz`, `latency_ns`, `latency_cycles`: the contract; without any,
-    the target's default clock. A float model needs `calibrate` (arrays `(N, *shape)`, one per input, as an array or tuple; types are
-    chosen to `fidelity`, or to `metric` within `tolerance`) or `exact=True` with `input_type` (`s8.4`, one or one per
-    input): every parameter as it stands. `effort` and `seed` steer the solver; equal arguments give equal bytes.
+    the target's default clock. A float model needs `calibrate` (arrays `(N, *shape)`, one per input, as an array or
+    tuple; types are chosen to `fidelity`, or to `metric` within `tolerance`) or `exact=True` with `input_type`
+    (`s8.4`, one or one per input): every parameter as it stands. `effort` and `seed` steer the solver; equal
+    arguments give equal bytes.
 
     Raises a `HardwireError` whose message names the layer or field; see `hardwire.errors`.
     """
     say = progress or (lambda _text: None)
     part = find_target(target)
-    emit = backends.backend(backend).emit
+    backends.backend(backend)
     types = _types(input_type)
     say("reading the model")
     if not isinstance(model, Network):
@@ -102,10 +103,6 @@ def compile(
         _measure_softmax(network, program, quantisers, _arrays(calibrate))
     solve = partial(_solve, cost=FullAdderCost(part.costs.adder_overhead), effort=effort, seed=seed)
     flat = flatten(program, solve, progress=lambda kernel: say(f"solving {kernel}"))
-    say("scheduling")
-    circuit = schedule(flat, part, clock_mhz=clock_mhz, latency_ns=latency_ns, latency_cycles=latency_cycles)
-    say("writing hardware")
-    files = emit(circuit, flat, module_name(network.name))
     options = {
         "target": part.name,
         "clock_mhz": clock_mhz,
@@ -117,8 +114,37 @@ def compile(
         "seed": seed,
         "input_type": None if types is None else [str(kind) for kind in types],
     }
+    say("scheduling")
+    circuit, files = _scheduled(network.name, flat, part, options)
     report = compile_report(network, program, circuit, part, calibration, options, sorted(files))
     return Design(network.name, program, flat, circuit, part, files, report)
+
+
+def retarget(design: Design, target: str | Target) -> Design:
+    """Return the design scheduled for another target under the same contract, with its verification still to be done.
+
+    Raises `ContractError` where the target cannot meet the contract.
+    """
+    part = find_target(target)
+    options = {**design.report_data["options"], "target": part.name}
+    circuit, files = _scheduled(design.name, design.flat, part, options)
+    report = {
+        **design.report_data,
+        **circuit_report(circuit, part, options),
+        "options": options,
+        "files": sorted(files),
+        "verification": {},
+    }
+    for stale in ("synthesis", "timing"):
+        report.pop(stale, None)
+    report["program"] = {**report["program"], "register_bits": int(circuit.register_bits.sum())}
+    return Design(design.name, design.program, design.flat, circuit, part, files, report)
+
+
+def _scheduled(name: str, flat: Program, part: Target, options: Mapping[str, Any]) -> tuple[Circuit, dict[str, str]]:
+    contract = {key: options[key] for key in ("clock_mhz", "latency_ns", "latency_cycles")}
+    circuit = schedule(flat, part, **contract)
+    return circuit, backends.backend(options["backend"]).emit(circuit, flat, module_name(name))
 
 
 def _measure_softmax(

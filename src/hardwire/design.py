@@ -57,8 +57,9 @@ class Design:
 
     @cached_property
     def emulator(self) -> Emulator:
-        """The JIT-compiled emulator of the circuit's Program."""
-        return compile_program(self.flat)
+        """The JIT-compiled emulator, made from the Program with its loops and neurons: the proof and the simulations
+        compare it with the circuit."""
+        return compile_program(self.program)
 
     def check_inputs(self, x: Any) -> list[Floats]:
         """Arrays `(N, *shape)`, one per input, from an array or tuple of them; raises `DataError` naming the input."""

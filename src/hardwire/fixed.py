@@ -202,9 +202,9 @@ def apply_overflow(codes: Ints, lo: Ints, hi: Ints, overflow: Overflow) -> Ints:
         return np.clip(codes, np.where(lo < 0, -hi, lo), hi)
     if overflow is Overflow.SAT_ZERO:
         return np.where((codes < lo) | (codes > hi), 0, codes)
-    span = hi - lo + 1
+    last = hi - lo
     if overflow is Overflow.WRAP:
-        return (codes - lo) % span + lo
-    # A triangle wave of period 2·span: rising over [lo, hi], then mirrored.
-    phase = (codes - lo) % (2 * span)
-    return np.where(phase < span, phase, 2 * span - 1 - phase) + lo
+        return ((codes - lo) & last) + lo
+    # A triangle wave of twice the period: rising over [lo, hi], then mirrored.
+    phase = (codes - lo) & (2 * last + 1)
+    return np.where(phase <= last, phase, 2 * last + 1 - phase) + lo

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hardwire.errors import ModelError
-from hardwire.fixed import FixedType, Floats, Ints, Overflow, Rounding, apply_overflow, round_real, width_of
+from hardwire.fixed import MAX_BITS, FixedType, Floats, Ints, Overflow, Rounding, apply_overflow, round_real, width_of
 
 
 def _ints(value: Any) -> Ints:
@@ -39,11 +39,17 @@ class Quantiser:
             raise ModelError(f"quantiser scale must be finite and positive, found {np.min(self.scale)}")
         if np.any(self.lo > self.hi):
             raise ModelError("quantiser with an empty range of codes")
+        low, high = int(np.min(self.lo - self.zero, initial=0)), int(np.max(self.hi - self.zero, initial=0))
+        if width_of(low, high) > MAX_BITS:
+            raise ModelError(
+                f"quantiser with codes from {low} to {high}: {width_of(low, high)} bits; codes have at most {MAX_BITS}",
+                hint="fewer bits, or a zero point nearer to the codes",
+            )
         if self.overflow in (Overflow.WRAP, Overflow.WRAP_SM):
             span = self.hi - self.lo + 1
             if np.any(span & (span - 1)) or np.any((self.lo != 0) & (self.lo != -(self.hi + 1))):
                 raise ModelError("a wrapping quantiser needs the whole range of a two's complement or unsigned type")
-        if self.overflow is Overflow.WRAP_SM and np.any(self.lo == 0):
+        if self.overflow is Overflow.WRAP_SM and np.any((self.lo == 0) & (self.hi > 0)):
             raise ModelError("WRAP_SM is defined for signed types only")
 
     @classmethod
@@ -64,6 +70,9 @@ class Quantiser:
     ) -> Quantiser:
         """Return a quantiser with a type per element; `bits` 0 keeps nothing (the code is always 0)."""
         signed_, bits_, frac_ = np.broadcast_arrays(np.asarray(signed, bool), _ints(bits), _ints(frac))
+        if np.any((bits_ < 0) | (bits_ > MAX_BITS)):
+            bad = int(bits_.min()) if bits_.min() < 0 else int(bits_.max())
+            raise ModelError(f"quantiser of {bad} bits; 0 to {MAX_BITS} are possible")
         one = np.int64(1)
         lo = np.where(signed_ & (bits_ > 0), -(one << np.maximum(bits_ - 1, 0)), 0)
         hi = np.where(signed_, (one << np.maximum(bits_ - 1, 0)) - 1, (one << bits_) - 1)
@@ -71,16 +80,21 @@ class Quantiser:
 
     def codes(self, x: Floats) -> Ints:
         """Centred codes (`code - zero`) of float64 `x` (..., *tensor shape), int64; `value = codes × scale`."""
-        scaled = np.asarray(x, np.float64) / self.scale
+        with np.errstate(over="ignore"):
+            scaled = np.asarray(x, np.float64) / self.scale
+        # The cast to integers must not overflow: beyond ±2^62 a saturating code is decided by its sign, a wrapping one
+        # (its period divides 2^63) by the remainder, and infinity is a float64 whose low bits are all zero.
+        if self.overflow in (Overflow.WRAP, Overflow.WRAP_SM):
+            scaled = np.fmod(np.where(np.isinf(scaled), 0.0, scaled), 2.0**63)
+            scaled = np.where(np.abs(scaled) > 2.0**62, scaled - np.copysign(2.0**63, scaled), scaled)
+        else:
+            scaled = np.clip(scaled, -(2.0**62), 2.0**62)
         zero = self.zero
         if self.zero_first:
             rounded = round_real(scaled + zero, self.rounding) - zero
         else:
             rounded = round_real(scaled, self.rounding)
-        # Beyond ±2^62 a saturating code is decided by its sign; the cast must not overflow before.
-        limit = float(1 << 62)
-        whole = np.clip(rounded, -limit, limit).astype(np.int64)
-        return apply_overflow(whole, self.lo - zero, self.hi - zero, self.overflow)
+        return apply_overflow(rounded.astype(np.int64), self.lo - zero, self.hi - zero, self.overflow)
 
     def __call__(self, x: Floats) -> Floats:
         """Fake-quantise: real values on the grid, float64."""

@@ -39,17 +39,11 @@ def compile_report(
         "name": network.name,
         "source": {"format": None, "sha256": None, **network.source},
         "options": dict(options),
-        "target": target.name,
-        "clock_mhz": circuit.clock_mhz,
-        "latency": {"cycles": circuit.latency, "ns": circuit.latency_ns},
-        "initiation_interval": circuit.initiation_interval,
-        "contract": _contract(circuit, options),
+        **circuit_report(circuit, target, options),
         "inputs": [_port(bus) for bus in circuit.inputs],
         "outputs": [_port(bus) for bus in circuit.outputs],
         "network": network_rows(network),
         "program": _program(program, circuit),
-        "estimate": circuit.estimate(),
-        "layers": layer_profile(circuit),
         "verification": {},
         "files": files,
         "versions": versions(),
@@ -58,6 +52,19 @@ def compile_report(
     if calibration is not None:
         report["calibration"] = calibration.as_dict()
     return report
+
+
+def circuit_report(circuit: Circuit, target: Target, options: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the parts that depend on the target and the schedule."""
+    return {
+        "target": target.name,
+        "clock_mhz": circuit.clock_mhz,
+        "latency": {"cycles": circuit.latency, "ns": circuit.latency_ns},
+        "initiation_interval": circuit.initiation_interval,
+        "contract": _contract(circuit, options),
+        "estimate": circuit.estimate(),
+        "layers": layer_profile(circuit),
+    }
 
 
 def contract_after_route(report: dict[str, Any]) -> None:
