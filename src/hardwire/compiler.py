@@ -14,6 +14,7 @@ from hardwire.calibrate import calibrate as choose_types
 from hardwire.design import Design, module_name
 from hardwire.errors import HardwireError, ModelError
 from hardwire.fixed import FixedType, Ints
+from hardwire.ir import interpreter
 from hardwire.ir.program import Program
 from hardwire.layers._lowering import lower
 from hardwire.layers.softmax import largest_error
@@ -27,8 +28,11 @@ from hardwire.schedule import Circuit, schedule
 from hardwire.solver import AdderGraph, FullAdderCost, solve_cached
 from hardwire.targets import Target
 from hardwire.targets import target as find_target
+from hardwire.verification import edge_codes
 
 _MEASURED_ROWS = 4000
+_BENCH_VECTORS = 128
+"""Vectors that the written test bench brings, from the edges of every input range."""
 
 Progress = Callable[[str], None]
 """Told what is being done, in a few words."""
@@ -144,7 +148,9 @@ def retarget(design: Design, target: str | Target) -> Design:
 def _scheduled(name: str, flat: Program, part: Target, options: Mapping[str, Any]) -> tuple[Circuit, dict[str, str]]:
     contract = {key: options[key] for key in ("clock_mhz", "latency_ns", "latency_cycles")}
     circuit = schedule(flat, part, **contract)
-    return circuit, backends.backend(options["backend"]).emit(circuit, flat, module_name(name))
+    inputs = edge_codes(flat, _BENCH_VECTORS)
+    vectors = (inputs, interpreter.run(flat, inputs))
+    return circuit, backends.backend(options["backend"]).emit(circuit, flat, module_name(name), vectors)
 
 
 def _measure_softmax(
