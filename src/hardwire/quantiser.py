@@ -80,21 +80,18 @@ class Quantiser:
 
     def codes(self, x: Floats) -> Ints:
         """Centred codes (`code - zero`) of float64 `x` (..., *tensor shape), int64; `value = codes × scale`."""
-        with np.errstate(over="ignore"):
+        # A tiny scale may take a value to infinity, which saturates like any other.
+        with np.errstate(over="ignore", invalid="ignore"):
             scaled = np.asarray(x, np.float64) / self.scale
-        # The cast to integers must not overflow: beyond ±2^62 a saturating code is decided by its sign, a wrapping one
-        # (its period divides 2^63) by the remainder, and infinity is a float64 whose low bits are all zero.
-        if self.overflow in (Overflow.WRAP, Overflow.WRAP_SM):
-            scaled = np.fmod(np.where(np.isinf(scaled), 0.0, scaled), 2.0**63)
-            scaled = np.where(np.abs(scaled) > 2.0**62, scaled - np.copysign(2.0**63, scaled), scaled)
-        else:
-            scaled = np.clip(scaled, -(2.0**62), 2.0**62)
-        zero = self.zero
-        if self.zero_first:
-            rounded = round_real(scaled + zero, self.rounding) - zero
-        else:
-            rounded = round_real(scaled, self.rounding)
-        return apply_overflow(rounded.astype(np.int64), self.lo - zero, self.hi - zero, self.overflow)
+            zero = self.zero
+            if self.zero_first:
+                rounded = round_real(scaled + zero, self.rounding) - zero
+            else:
+                rounded = round_real(scaled, self.rounding)
+        # Beyond ±2^62 a saturating code is decided by its sign; the cast must not overflow before.
+        limit = float(1 << 62)
+        whole = np.clip(rounded, -limit, limit).astype(np.int64)
+        return apply_overflow(whole, self.lo - zero, self.hi - zero, self.overflow)
 
     def __call__(self, x: Floats) -> Floats:
         """Fake-quantise: real values on the grid, float64."""

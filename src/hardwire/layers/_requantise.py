@@ -157,6 +157,8 @@ def overflow(b: KernelBuilder, a: int, lo: int, hi: int, mode: Overflow) -> int:
             inside = b.select(b.less(b.const(hi), a), b.const(0), inside)
         return b.clamp(inside, lo, hi)
     bits = width_of(0, hi - lo)
+    if bits == 0:
+        return b.const(lo)
     if mode is Overflow.WRAP:
         if lo in (0, -(1 << (bits - 1))):
             return b.wrap(a, bits, lo < 0)
