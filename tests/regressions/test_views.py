@@ -76,5 +76,4 @@ def test_twin_neurons():
     for key in first:
         first[key][..., 3] = first[key][..., 1]
     x = net.add("dense", "fc", [_input(net, (4,))], {}, first)
-    x = net.add("quantise", "q1", [net.add("relu", "r", [x])], of("u6.2"))
     compiled(net.build([net.add("dense", "fc2", [x], {}, weights(5, 3, 1))]))
