@@ -4,7 +4,9 @@
 
 Weights s6.5 and inputs s8.4 are seeded (`networks.py`; `--network FILE` takes a file of the same form), hidden layers
 are ReLU to u8.5 by truncation and wrapping, outputs have full precision. Both tools' Verilog is synthesised by Yosys
-twice, with adders kept as carry chains and with its stock script, and of each tool the better result counts.
+twice, with adders kept as carry chains and with its stock script, and of each tool the better result counts: the one
+with the fewest LUTs, on ECP5 with the fewest logic sites after packing by nextpnr (a carry chain takes some for its
+ends). Multipliers are not used.
 
 Pipelines are cut by the same rule, not at a clock: at most `--levels` adders between two registers (ours: a target on
 which an adder takes one unit and wires, ReLU and wrapping none; alkaid: its `latency_cutoff`, by whose default an
@@ -53,14 +55,14 @@ from hardwire.targets import target as find_target
 from hardwire.targets._base import Delays
 from hardwire.tools.bits import pack, unpack
 from hardwire.tools.netlist import NetlistSimulator
+from hardwire.tools.nextpnr import TOOL as NEXTPNR
+from hardwire.tools.process import run as run_tool
 from hardwire.tools.yosys import synthesise
 from hardwire.verification import packed, unpacked
 
 PARTS = {"ecp5": "ecp5-85k", "xcup": "xcup-vu13p"}
 FLOWS = {"keep": "adders kept", "stock": "stock"}
 DRIVER = Path(__file__).resolve().parent / "peers" / "alkaid_network.py"
-COMB_PER_CHAIN = 3.7
-"""ECP5 sites that place & route takes for a carry chain beside its own: feeding in, feeding out (measured)."""
 UNIT = Delays(
     overhead=0.0,
     lut=0.0,
@@ -121,31 +123,44 @@ def chains(netlist: Path, top: str) -> int:
     return sum(pins["CIN"][0] not in fed for pins in carry)
 
 
+def packed_sites(netlist: Path) -> int:
+    """Logic sites (TRELLIS_COMB) that nextpnr packs a netlist into: LUTs, carry chains and their ends."""
+    report = netlist.with_name("packed.json")
+    if not (report.is_file() and report.stat().st_mtime > netlist.stat().st_mtime):
+        tool = NEXTPNR.find()
+        part = ["--85k", "--package", "CABGA756", "--speed", "8"]
+        arguments = [*part, "--json", netlist.name, "--pack-only", "--report", "packed.json.part"]
+        run_tool(
+            [*tool.command, *arguments],
+            cwd=netlist.parent,
+            log=netlist.with_name("pack.log"),
+            env=tool.environment,
+            tool="nextpnr-ecp5",
+        )
+        report.with_name("packed.json.part").replace(report)
+    return int(json.loads(report.read_text())["utilization"]["TRELLIS_COMB"]["used"])
+
+
 def synthesised(sources: Sequence[Path], top: str, family: str, flow: str, work: Path) -> Row:
     """Cell counts of one flow; taken from `work` where the very same sources were synthesised before."""
     digest = hashlib.sha256(version("pyosys").encode())
     for path in sources:
         digest.update(path.read_bytes())
-    known, key = work / "figures.json", digest.hexdigest()
-    if known.is_file():
-        row: Row = json.loads(known.read_text())
-        if row["sources"] == key and (work / f"{top}.json").is_file():
-            return row
-    done = synthesise(sources, top, family=family, workdir=work, keep_adders=flow == "keep", dsp=False)
-    row = {
-        "sources": key,
-        "flow": flow,
-        "lut": round(done.resources["lut"]),
-        "carry": round(done.resources["carry"]),
-        "ff": round(done.resources["ff"]),
-        "cells": dict(sorted(done.cells.items())),
-        "yosys": done.version,
-        "seconds": round(done.seconds, 1),
-    }
+    known, netlist, key = work / "figures.json", work / f"{top}.json", digest.hexdigest()
+    row: Row = json.loads(known.read_text()) if known.is_file() and netlist.is_file() else {}
+    if row.get("sources") != key:
+        done = synthesise(sources, top, family=family, workdir=work, keep_adders=flow == "keep", dsp=False)
+        row = {
+            "sources": key,
+            "flow": flow,
+            **{name: round(done.resources[name]) for name in ("lut", "carry", "ff")},
+            "cells": dict(sorted(done.cells.items())),
+            "yosys": done.version,
+        }
+        known.write_text(json.dumps(row, indent=1))
     if family == "ecp5":
-        row["chains"] = chains(done.json_path, top)
-        row["comb"] = round(row["lut"] + 2 * row["carry"] + COMB_PER_CHAIN * row["chains"])
-    known.write_text(json.dumps(row, indent=1))
+        row["chains"] = chains(netlist, top)
+        row["comb"] = packed_sites(netlist)
     return row
 
 
@@ -333,7 +348,7 @@ def arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--target", choices=sorted(PARTS), default="ecp5")
     parser.add_argument("--network", type=Path, help="a Python file that defines the network (see README.md)")
-    parser.add_argument("--sizes", type=numbers, default=[16, 64, 32, 32, 5], help="another network of the same kind")
+    parser.add_argument("--sizes", default="16-64-32-32-5", help="layer sizes of another network of the same kind")
     parser.add_argument("--levels", type=numbers, default=[2, 5], help="adders between two registers, at most")
     parser.add_argument("--depth", type=int, default=0, help="levels beyond the least that our solver may use")
     parser.add_argument("--flows", type=lambda s: s.split(","), default=list(FLOWS), help="keep, stock or both")
@@ -360,7 +375,7 @@ def command_line(options: argparse.Namespace) -> str:
 
 
 def run(options: argparse.Namespace, work: Path) -> Row:
-    model = mlp(options.network, sizes=options.sizes)
+    model = mlp(options.network, [int(size) for size in options.sizes.split("-")])
     part = find_target(PARTS[options.target])
     result: Row = {
         "command": command_line(options),

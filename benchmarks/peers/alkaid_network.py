@@ -4,8 +4,8 @@
 
 NETWORK.npz holds w0, b0, w1, b1, …, x (N, inputs), y (N, outputs) expected, and `hidden`: integer and fractional bits
 of the unsigned type after each ReLU. Every `--depth` (its `hard_dc`: levels allowed beyond the least, -1 for any
-number) is solved; the Verilog is of the one with the least cost by its own estimate. OUT gets a project for each number of
-adder levels a stage (`latency_cutoff`), with and without ternary adders, and `figures.json`.
+number) is solved; the Verilog is of the one with the least cost by its own estimate. OUT gets a project for each
+number of adder levels a stage (`latency_cutoff`), with and without ternary adders, and `figures.json`.
 """
 
 import argparse

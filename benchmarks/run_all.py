@@ -1,0 +1,176 @@
+"""Every benchmark one after the other, their figures in one folder, and one picture of the ratios to the peers.
+
+    python benchmarks/run_all.py --out DIR [--quick] [--peer-alkaid PYTHON] [--peer-hls4ml PYTHON]
+                                 [--jets REFERENCE.npz] [--route] [--only solver,emulator]
+
+Without peers the figures are ours alone and there is nothing to draw. `--quick` takes small networks and matrices
+(minutes), `--route` fits the delay model against place & route (long), `--jets` compares the jets that ship with a
+reference. DIR gets NAME.json and NAME.log for each, `versions.json` and `ratios.png`. Run on an idle machine.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import matplotlib
+import matplotlib.pyplot as plt
+
+HERE = Path(__file__).resolve().parent
+Ratios = list[tuple[str, float]]
+"""What was compared, and how many times better ours is: above 1 is better."""
+
+
+def commands(options: argparse.Namespace) -> dict[str, list[str]]:
+    """Name of each benchmark to run → its script and arguments, without `--json`."""
+    quick = options.quick
+    peer = ["--peer-alkaid", options.peer_alkaid] if options.peer_alkaid else []
+    solver = ["solver.py", "--sizes", "8,16" if quick else "16,32,64", "--bits", "4,8" if quick else "4,6,8"]
+    emulator = ["emulator.py", *(["--sizes", "16-8-5", "--events", "100000", "--runs", "3"] if quick else [])]
+    emulator += [*peer, *(["--peer-hls4ml", options.peer_hls4ml] if options.peer_hls4ml else [])]
+    small = ["--sizes", "16-8-5", "--levels", "2", "--events", "500", "--repeats", "1"] if quick else []
+    found = {
+        "solver": [*solver, *(["--peer", options.peer_alkaid] if options.peer_alkaid else [])],
+        "emulator": emulator,
+        "reference_network": ["reference_network.py", *small, *peer],
+        "reference_network_xcup": ["reference_network.py", "--target", "xcup", *small, *peer],
+    }
+    if options.route:
+        found["calibrate_delay"] = ["calibrate_delay.py", *(["--layers", "8,8,5", "--depths", "4"] if quick else [])]
+    if options.jets:
+        found["physics_jets"] = ["physics_jets.py", str(options.jets), *(["--epochs", "2"] if quick else [])]
+    if options.only:
+        unknown = set(options.only) - set(found)
+        if unknown:
+            sys.exit(f"--only {','.join(sorted(unknown))}: one of {', '.join(found)}")
+    return {name: command for name, command in found.items() if not options.only or name in options.only}
+
+
+def solver_ratios(figures: Any) -> Ratios:
+    found = []
+    for row in figures["rows"]:
+        if row["peer"]:
+            ours, peer = row["adders_first"], row["peer"]
+            limit = "" if row["depth_limit"] is None else f", depth +{row['depth_limit']}"
+            case = f"solver {row['n']}×{row['n']}, {row['bits']} bits{limit}"
+            found.append((f"{case}: adders", peer["adders"] / ours["adders"]))
+            found.append((f"{case}: CPU time", peer["cpu_s"] / ours["cpu_s"]))
+    return found
+
+
+def emulator_ratios(figures: Any) -> Ratios:
+    return [
+        (f"emulator: events per CPU second, {n}", figures[n]["ratio"]) for n in ("alkaid", "hls4ml") if n in figures
+    ]
+
+
+def network_ratios(figures: Any) -> Ratios:
+    return [
+        (f"{figures['target']}, {row['levels']} levels: {name}", 1.0 / value)
+        for row in figures["ratios"]
+        for name, value in row.items()
+        if name != "levels"
+    ]
+
+
+READERS = {
+    "solver": solver_ratios,
+    "emulator": emulator_ratios,
+    "reference_network": network_ratios,
+    "reference_network_xcup": network_ratios,
+}
+
+
+def draw(ratios: Ratios, path: Path) -> None:
+    """Horizontal bars on a logarithmic axis, 1 in the middle: bars to the right are where hardwire is better."""
+    figure, axes = plt.subplots(figsize=(8.0, 1.2 + 0.24 * len(ratios)), layout="constrained")
+    labels = [label for label, _ in ratios][::-1]
+    values = [value for _, value in ratios][::-1]
+    colours = ["#1f77b4" if value >= 1 else "#d62728" for value in values]
+    axes.barh(labels, [value - 1 for value in values], left=1.0, color=colours, height=0.7)
+    for i, value in enumerate(values):
+        axes.annotate(
+            f"{value:.2f}",
+            (value, i),
+            xytext=(4 if value >= 1 else -4, 0),
+            textcoords="offset points",
+            ha="left" if value >= 1 else "right",
+            va="center",
+            fontsize=7,
+        )
+    axes.axvline(1.0, color="black", linewidth=0.8)
+    axes.set_xscale("log")
+    axes.set_xlim(min(0.5, 0.6 * min(values)), max(2.0, 1.8 * max(values)))
+    axes.set_xlabel("times better than the peer (right of 1: hardwire is better)")
+    axes.tick_params(axis="y", labelsize=7)
+    beside = path.with_name(f"{path.stem}.part{path.suffix}")
+    figure.savefig(beside, dpi=150)
+    plt.close(figure)
+    os.replace(beside, path)
+
+
+def run_one(name: str, command: Sequence[str], out: Path) -> bool:
+    """Run a script; its output goes to NAME.log, its last lines are shown if it fails."""
+    begin = time.monotonic()
+    print(f"{name}: python benchmarks/{' '.join(command)}", flush=True)
+    log, result = out / f"{name}.log", out / f"{name}.json"
+    result.unlink(missing_ok=True)
+    with log.open("w") as file:
+        done = subprocess.run(
+            [sys.executable, str(HERE / command[0]), *command[1:], "--json", str(result)],
+            stdout=file,
+            stderr=subprocess.STDOUT,
+        )
+    if done.returncode:
+        print(f"  failed; the end of {log}:", *log.read_text().splitlines()[-8:], sep="\n  ", flush=True)
+    else:
+        print(f"  {time.monotonic() - begin:.0f} s", flush=True)
+    return done.returncode == 0
+
+
+def arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--quick", action="store_true", help="small settings: only shows that everything runs")
+    parser.add_argument("--only", type=lambda text: text.split(","), help="names of benchmarks, with commas")
+    parser.add_argument("--peer-alkaid", metavar="PYTHON", help="interpreter of an environment with alkaid")
+    parser.add_argument("--peer-hls4ml", metavar="PYTHON", help="interpreter of an environment with hls4ml")
+    parser.add_argument("--jets", type=Path, metavar="NPZ", help="reference jets for physics_jets.py")
+    parser.add_argument("--route", action="store_true", help="run calibrate_delay.py too")
+    return parser.parse_args(argv)
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    options = arguments(argv)
+    matplotlib.use("Agg")
+    out: Path = options.out
+    out.mkdir(parents=True, exist_ok=True)
+    chosen = commands(options)
+    versions = {name: version(name) for name in ("hardwire", "numpy", "numba", "llvmlite", "pyosys")}
+    versions |= {"Python": platform.python_version(), "machine": platform.machine()}
+    (out / "versions.json").write_text(json.dumps(versions, indent=1) + "\n")
+    failed = [name for name, command in chosen.items() if not run_one(name, command, out)]
+    ratios: Ratios = []
+    for name in chosen:
+        if name in READERS and name not in failed:
+            ratios += READERS[name](json.loads((out / f"{name}.json").read_text()))
+    if ratios:
+        draw(ratios, out / "ratios.png")
+        print(f"picture: {out / 'ratios.png'}")
+    else:
+        print("no peer was measured (--peer-alkaid, --peer-hls4ml), so there is no picture of ratios")
+    if failed:
+        sys.exit(f"failed: {', '.join(failed)}")
+
+
+if __name__ == "__main__":
+    main()
