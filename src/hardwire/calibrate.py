@@ -8,13 +8,14 @@ own grid, sums stay exact. Rounding is half-up (its half joins the bias, so it i
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
-from hardwire.errors import DataError, ModelError
+from hardwire.errors import ContractError, DataError, ModelError
 from hardwire.fixed import Floats, Ints, Overflow, Rounding
 from hardwire.layers import layer_of
 from hardwire.network.graph import Network, Node
@@ -101,8 +102,13 @@ def calibrate(
     `data`: one array (N, *shape) per input. Without `metric` the outputs keep `fidelity` (see `fidelity_of`); with
     one, they keep `metric(outputs) ≥ metric(float outputs) - tolerance`, where outputs are those of the first `rows`
     rows of data. `progress(steps, figure)` follows the search. Raises `DataError` for unfit data, `ModelError` when
-    even the finest types miss the target.
+    even the finest types miss the target, `ContractError` for a fidelity outside (0, 1] or a tolerance below 0.
     """
+    # Not a plain comparison, which NaN would pass.
+    if metric is None and not 0.0 < fidelity <= 1.0:
+        raise ContractError(f"fidelity is {fidelity}: it must be above 0 and at most 1", hint="fidelity=0.999")
+    if not (math.isfinite(tolerance) and tolerance >= 0.0):
+        raise ContractError(f"tolerance is {tolerance}: it must be a number from 0 on")
     arrays = check_data(network, data)
     arrays = [x[:rows] for x in arrays]
     tensors = forward_all(network, arrays)

@@ -49,13 +49,19 @@ def _print_json(value: Any) -> None:
     sys.stdout.write(report_text(value))
 
 
-@app.callback()
-def _version(
-    version: Annotated[bool, typer.Option("--version", help="Print the version and stop.", is_eager=True)] = False,
-) -> None:
-    if version:
+def _print_version(asked: bool) -> None:
+    if asked:
         out.print(f"hardwire {__version__}", highlight=False)
         raise typer.Exit
+
+
+@app.callback()
+def _main(
+    version: Annotated[
+        bool, typer.Option("--version", help="Print the version and stop.", is_eager=True, callback=_print_version)
+    ] = False,
+) -> None:
+    """Options before the command."""
 
 
 @app.command("compile")
@@ -80,7 +86,9 @@ def compile_command(
     """Compile a model to hardware that meets the contract, and write a build directory."""
     from hardwire.arrays import load_arrays
     from hardwire.compiler import compile as compile_model
+    from hardwire.design import build_folder
 
+    build_folder(output)  # before minutes of work
     with working("starting") as say:
         design = compile_model(
             model,
@@ -132,7 +140,7 @@ def verify(
     build: Build,
     x: Annotated[Path | None, typer.Argument(help="Inputs to try; random ones and range edges otherwise.")] = None,
     formal: Annotated[bool, typer.Option("--formal", help="Also prove the circuit, for every input.")] = False,
-    vectors: Annotated[int, typer.Option(help="Random vectors when no inputs are given.")] = 10_000,
+    vectors: Annotated[int, typer.Option(min=1, help="Vectors to try at least; random ones fill up.")] = 10_000,
     simulator: Annotated[str, typer.Option(help="auto, verilator or icarus.")] = "auto",
     as_json: Json = False,
 ) -> None:
@@ -159,7 +167,7 @@ def verify(
 def synth(
     build: Build,
     target: Annotated[str | None, typer.Option(help="Another device: the build is scheduled anew for it.")] = None,
-    seeds: Annotated[int, typer.Option(help="Placements to try; the fastest is kept.")] = 1,
+    seeds: Annotated[int, typer.Option(min=1, help="Placements to try; the fastest is kept.")] = 1,
     route: Annotated[bool, typer.Option(help="Place and route after synthesis.")] = True,
     as_json: Json = False,
 ) -> None:
@@ -294,9 +302,13 @@ def main() -> None:
         if error.hint:
             err.print(f"  [cyan]try:[/] {_escaped(error.hint)}", highlight=False, soft_wrap=True)
         sys.exit(error.exit_code)
-    except typer.Abort:
-        sys.exit(130)
-    except KeyboardInterrupt:
+    except OSError as error:
+        if debug:
+            raise
+        where = "" if error.filename is None else f"{str(error.filename)!r}: "
+        err.print(f"[red]error:[/] {_escaped(where)}{error.strerror or error}", highlight=False, soft_wrap=True)
+        sys.exit(1)
+    except (typer.Abort, KeyboardInterrupt):
         err.print("interrupted; nothing was left half-written", highlight=False)
         sys.exit(130)
     except Exception as error:

@@ -139,11 +139,7 @@ class Design:
 
     def save(self, path: str | Path) -> Path:
         """Write the build directory; an earlier build there is replaced as a whole, anything else is refused."""
-        home = Path(path)
-        if home.exists() and not (home.is_dir() and ((home / REPORT).exists() or not any(home.iterdir()))):
-            raise ModelError(
-                f"{str(path)!r} exists and is no hardwire build", hint="another -o directory, or remove it first"
-            )
+        home = build_folder(path)
         home.parent.mkdir(parents=True, exist_ok=True)
         beside = Path(tempfile.mkdtemp(prefix=f".{home.name}.", dir=home.parent))
         try:
@@ -159,9 +155,15 @@ class Design:
                         shutil.copytree(self.home / part, beside / part)
             if home.exists():
                 old = Path(tempfile.mkdtemp(prefix=f".{home.name}.old.", dir=home.parent))
-                os.replace(home, old / "build")
-                os.replace(beside, home)
-                shutil.rmtree(old)
+                try:
+                    os.replace(home, old / "build")
+                    os.replace(beside, home)
+                except BaseException:
+                    if not home.exists():
+                        os.replace(old / "build", home)
+                    raise
+                finally:
+                    shutil.rmtree(old, ignore_errors=True)
             else:
                 os.replace(beside, home)
         except BaseException:
@@ -169,6 +171,16 @@ class Design:
             raise
         self.home = home
         return home
+
+
+def build_folder(path: str | Path) -> Path:
+    """Where a build at `path` goes; raises `ModelError` if something else is there, which is never overwritten."""
+    home = Path(path).resolve()
+    if home.exists() and not (home.is_dir() and ((home / REPORT).exists() or not any(home.iterdir()))):
+        raise ModelError(
+            f"{str(path)!r} exists and is no hardwire build", hint="another -o directory, or remove it first"
+        )
+    return home
 
 
 def module_name(name: str) -> str:
@@ -244,6 +256,8 @@ def load(path: str | Path) -> Design:
             for relative in report["files"]
             if (home / relative).is_file()
         }
-    except (KeyError, ValueError, OSError) as error:
+    except ModelError as error:
+        raise ModelError(f"{str(path)!r}: the build is damaged ({error.what})", hint=error.hint) from error
+    except Exception as error:  # damaged files make readers raise nearly anything
         raise ModelError(f"{str(path)!r}: the build is damaged ({error})", hint="compile the model again") from error
     return Design(report["name"], program, flat, circuit, target, files, report, home)

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from hardwire.errors import HardwireError
+from hardwire.errors import DataError, HardwireError
 from hardwire.tools.harness import HARNESS, add_harness
 from hardwire.tools.nextpnr import RouteResult, place_and_route
 from hardwire.tools.yosys import SynthesisResult, synthesise
@@ -46,8 +46,10 @@ def implement(
     """Synthesise and, where the target has open place & route, place and route with `seeds` seeds.
 
     Returns the `synthesis` and `timing` parts of the report. All tools work in `folder/synthesis`, which is replaced
-    as a whole when they are done.
+    as a whole when they are done. Raises `DataError` for fewer than one seed.
     """
+    if seeds < 1:
+        raise DataError(f"{seeds} seeds place nothing", hint="seeds=1 or more")
     final = folder / FOLDER
     work = folder / f".{FOLDER}.part"
     shutil.rmtree(work, ignore_errors=True)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from hardwire.errors import MissingToolError, VerificationError
+from hardwire.errors import DataError, MissingToolError, VerificationError
 from hardwire.fixed import Ints
 from hardwire.implement import verilog_of
 from hardwire.ir import interpreter
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 Progress = Callable[[str], None]
 
+_SIMULATORS = {"auto": (verilator, icarus), "verilator": (verilator,), "icarus": (icarus,)}
 _INTERPRETED = 2000
 _ICARUS_LIMIT = 2000
 """Vectors that Icarus gets: it is about three thousand times slower than Verilator."""
@@ -44,8 +45,10 @@ def verify(
 
     Tried are `codes` (integer inputs (N, elements) per port), the edges of every range, and random inputs until there
     are `vectors` (`netlist_vectors` for the netlist). A rung whose tool is missing is reported with the reason, not
-    skipped in silence.
+    skipped in silence. Raises `DataError` for a `simulator` other than auto, verilator and icarus.
     """
+    if simulator not in _SIMULATORS:
+        raise DataError(f"simulator {simulator!r} is unknown", hint=f"one of {', '.join(_SIMULATORS)}")
     say = progress or (lambda _text: None)
     inputs = _stimulus(design.flat, codes, vectors)
     say(f"emulating {len(inputs[0]):,} vectors")
@@ -117,8 +120,7 @@ def _rtl(
 
 
 def _simulator(name: str) -> Any:
-    order = {"verilator": [verilator], "icarus": [icarus], "auto": [verilator, icarus]}[name]
-    for tool in order:
+    for tool in _SIMULATORS[name]:
         try:
             tool.TOOL.find()
         except MissingToolError:
