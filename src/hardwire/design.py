@@ -17,13 +17,14 @@ import numpy as np
 from hardwire.backends.verilog import RESERVED
 from hardwire.calibrate import check_data
 from hardwire.emulate import Emulator, compile_program
-from hardwire.errors import ModelError
+from hardwire.errors import HardwireError, ModelError
 from hardwire.fixed import Floats, Ints
 from hardwire.implement import implement
 from hardwire.ir.program import Program
 from hardwire.ir.storage import load_program, save_program
+from hardwire.ir.verify import verify_program
 from hardwire.report.schema import contract_after_route
-from hardwire.schedule import Circuit
+from hardwire.schedule import Circuit, verify_circuit
 from hardwire.schedule.storage import circuit_arrays, circuit_from
 from hardwire.targets import Target
 from hardwire.targets import target as find_target
@@ -239,8 +240,11 @@ def write_text(path: Path, text: str) -> None:
 
 
 def load(path: str | Path) -> Design:
-    """Read a build directory; raises `ModelError` where it is none or is damaged."""
-    home = Path(path)
+    """Read a build directory; raises `ModelError` where it is none or is damaged.
+
+    Programs and schedule are verified again: what a file claims reaches compiled code only if it holds.
+    """
+    home = Path(path).resolve()
     if not (home / REPORT).is_file():
         raise ModelError(
             f"{str(path)!r} is no hardwire build (no {REPORT} in it)", hint="hardwire compile MODEL -o BUILD"
@@ -251,13 +255,23 @@ def load(path: str | Path) -> Design:
         flat, arrays = load_program(home / "circuit.npz")
         target = find_target(report["target"])
         circuit = circuit_from(flat, target, arrays)
-        files = {
-            relative: (home / relative).read_text(encoding="utf-8")
-            for relative in report["files"]
-            if (home / relative).is_file()
-        }
-    except ModelError as error:
-        raise ModelError(f"{str(path)!r}: the build is damaged ({error.what})", hint=error.hint) from error
+        verify_program(program, after="loading")
+        verify_program(flat, after="loading")
+        verify_circuit(circuit, after="loading")
+        name, inside = str(report["name"]), [_inside(home, str(relative)) for relative in report["files"]]
+        files = {file.relative_to(home).as_posix(): file.read_text(encoding="utf-8") for file in inside}
+    except HardwireError as error:
+        raise ModelError(
+            f"{str(path)!r}: the build is damaged ({error.what})", hint="compile the model again"
+        ) from error
     except Exception as error:  # damaged files make readers raise nearly anything
         raise ModelError(f"{str(path)!r}: the build is damaged ({error})", hint="compile the model again") from error
-    return Design(report["name"], program, flat, circuit, target, files, report, home)
+    return Design(name, program, flat, circuit, target, files, report, home)
+
+
+def _inside(home: Path, relative: str) -> Path:
+    """A file of a build; one that the report names elsewhere is not the build's."""
+    file = (home / relative).resolve()
+    if not file.is_relative_to(home) or not file.is_file():
+        raise ModelError(f"file {relative!r} of the report is not in the build")
+    return file

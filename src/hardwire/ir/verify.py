@@ -60,6 +60,13 @@ def verify_program(program: Program, after: str = "construction", *, ranges: boo
     for kernel in program.kernels.values():
         verify_kernel(kernel, after, ranges=ranges)
     written = {name: np.zeros(array.size, bool) for name, array in program.arrays.items()}
+    touched = [(port.name, port.array, port.index) for port in (*program.inputs, *program.outputs)]
+    touched += [
+        (step.name, access.array, access.index()) for step in program.steps for access in (*step.reads, step.write)
+    ]
+    for name, array_name, index in touched:
+        if index.min(initial=0) < 0 or index.max(initial=-1) >= len(written[array_name]):
+            raise InternalError(f"{name!r} after {after}: an element of {array_name!r} that it does not have")
     for port in program.inputs:
         written[port.array][port.index] = True
     for step in program.steps:

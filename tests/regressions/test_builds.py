@@ -1,0 +1,120 @@
+"""Build directories that are reached, replaced or tampered with in unusual ways."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from whole_design import of, weights
+
+import hardwire as hw
+from hardwire.design import Design, load
+from hardwire.errors import ModelError
+from hardwire.ir.program import Access
+from hardwire.ir.storage import load_program, save_program
+from hardwire.network.graph import NetworkBuilder
+
+
+def _design(seed: int = 0, name: str = "small") -> Design:
+    net = NetworkBuilder(name)
+    x = net.add("quantise", "q", [net.input("x", (3,))], of("s6.2"))
+    return hw.compile(net.build([net.add("dense", "fc", [x], {}, weights(3, 2, seed))]))
+
+
+@pytest.fixture(scope="module")
+def design() -> Design:
+    return _design()
+
+
+def test_a_build_is_found_again_from_anywhere(design, tmp_path, monkeypatch):
+    """The path was kept as it was given: from another directory, `verify` wrote its files there."""
+    monkeypatch.chdir(tmp_path)
+    again = replace(design)
+    again.save("build")
+    loaded = load("build")
+    (tmp_path / "other").mkdir()
+    monkeypatch.chdir(tmp_path / "other")
+    for one in (again, loaded):
+        with one.workplace() as folder:
+            assert Path(folder).resolve() == (tmp_path / "build").resolve()
+    assert np.array_equal(loaded.predict(np.ones((2, 3))), design.predict(np.ones((2, 3))))
+
+
+@pytest.mark.parametrize("dangling", [False, True])
+def test_a_build_behind_a_link_is_replaced_there(tmp_path, dangling):
+    """A link was replaced by a directory, or was an error where it led nowhere."""
+    link = tmp_path / "latest"
+    link.symlink_to(tmp_path / "real")
+    if not dangling:
+        _design(1).save(tmp_path / "real")
+    second = _design(2)
+    second.save(link)
+    assert link.is_symlink()
+    assert np.array_equal(load(link).predict(np.ones((1, 3))), second.predict(np.ones((1, 3))))
+
+
+def test_the_working_directory_may_be_the_build(design, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    replace(design).save(".")
+    assert (tmp_path / "report.json").is_file()
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("files", ["../secret.v"]),
+        ("files", ["/etc/hostname"]),
+        ("files", [["a"]]),
+        ("files", 5),
+        ("target", "no"),
+        ("target", ["x"]),
+        (None, [1]),
+    ],
+)
+def test_a_tampered_report_is_one_error(design, tmp_path, key, value):
+    """Files elsewhere were read (and, by `save`, written); other types ended in a `TypeError`."""
+    (tmp_path / "secret.v").write_text("not the build's")
+    home = replace(design).save(tmp_path / "build")
+    report = json.loads((home / "report.json").read_text())
+    if key is None:
+        report = value
+    else:
+        report[key] = value
+    (home / "report.json").write_text(json.dumps(report))
+    with pytest.raises(ModelError, match=r"build': the build is damaged \(.*\)\n  try: compile the model again"):
+        load(home)
+
+
+def _operands_beyond(program):
+    (kernel,) = program.kernels.values()
+    return replace(program, kernels={kernel.name: kernel.with_(term_arg=kernel.term_arg + 1000)})
+
+
+def _elements_before(program):
+    (step,) = program.steps
+    read = step.reads[0]
+    return replace(program, steps=(replace(step, reads=(Access(read.array, read.base - 1, read.offsets),)),))
+
+
+def _elements_beyond(program):
+    (port,) = program.outputs
+    return replace(program, outputs=(replace(port, index=port.index + 5),))
+
+
+@pytest.mark.parametrize("tampered", [_operands_beyond, _elements_before, _elements_beyond])
+@pytest.mark.parametrize("member", ["program.npz", "circuit.npz"])
+def test_a_tampered_program_does_not_reach_compiled_code(design, tmp_path, tampered, member):
+    """Ids and elements out of range were compiled as they stood."""
+    home = replace(design).save(tmp_path / "build")
+    program, extra = load_program(home / member)
+    if member == "circuit.npz" and tampered is _operands_beyond:
+        (kernel,) = program.kernels.values()
+        broken = replace(program, kernels={kernel.name: kernel.with_(a=np.where(kernel.a >= 0, kernel.a + 1000, -1))})
+    else:
+        broken = tampered(program)
+    save_program(broken, home / member, extra)
+    with pytest.raises(ModelError, match=r"build': the build is damaged"):
+        load(home)
