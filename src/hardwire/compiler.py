@@ -34,6 +34,9 @@ _MEASURED_ROWS = 4000
 _BENCH_VECTORS = 128
 """Vectors that the written test bench brings, from the edges of every input range."""
 
+InputTypes = str | FixedType | Sequence[str | FixedType] | Mapping[str, str | FixedType]
+"""One type for all inputs, one for each in order, or by the input's name."""
+
 Progress = Callable[[str], None]
 """Told what is being done, in a few words."""
 
@@ -48,7 +51,7 @@ def compile(
     latency_ns: float | None = None,
     latency_cycles: int | None = None,
     calibrate: Any = None,
-    input_type: str | FixedType | Sequence[str | FixedType] | None = None,
+    input_type: InputTypes | None = None,
     exact: bool = False,
     fidelity: float = 0.999,
     metric: Metric | None = None,
@@ -65,7 +68,7 @@ def compile(
     not; `weights`: a separate weights file. `clock_mhz`, `latency_ns`, `latency_cycles`: the contract; without any,
     the target's default clock. A float model needs `calibrate` (arrays `(N, *shape)`, one per input, as an array or
     tuple; types are chosen to `fidelity`, or to `metric` within `tolerance`) or `exact=True` with `input_type`
-    (`s8.4`, one or one per input): every parameter as it stands. `effort` and `seed` steer the solver; equal
+    (`s8.4`, one, one per input or by name): every parameter as it stands. `effort` and `seed` steer the solver; equal
     arguments give equal bytes.
 
     Raises a `HardwireError` whose message names the layer or field; see `hardwire.errors`.
@@ -82,10 +85,16 @@ def compile(
         network = network.with_(name=name)
     calibration: Calibration | None = None
     if calibrate is not None and not network.quantised:
+        if types is not None or exact:
+            other = "exact=True" if exact else "input_type"
+            raise ModelError(
+                f"model {network.name!r}: calibrate and {other} are both given; calibration chooses every type",
+                hint=f"leave out {other} (--{'exact' if exact else 'input-type'}), or calibrate",
+            )
         say("choosing types from data")
         calibration = choose_types(
             network,
-            _arrays(calibrate),
+            _arrays(calibrate, network),
             fidelity=fidelity,
             metric=metric,
             tolerance=tolerance,
@@ -99,12 +108,12 @@ def compile(
             "type to take every parameter as it stands",
         )
     if calibrate is not None and calibration is None and types is None and _needs_input_type(network):
-        types = _input_types_from(network, _arrays(calibrate))
+        types = _input_types_from(network, _arrays(calibrate, network))
     quantisers = input_quantisers(network, types)
     say("lowering to integers")
     program = simplify(lower(network, quantisers))
     if calibrate is not None:
-        _measure_softmax(network, program, quantisers, _arrays(calibrate))
+        _measure_softmax(network, program, quantisers, _arrays(calibrate, network))
     solve = partial(_solve, cost=FullAdderCost(part.costs.adder_overhead), effort=effort, seed=seed)
     flat = flatten(program, solve, progress=lambda kernel: say(f"solving {kernel}"))
     options = {
@@ -116,7 +125,7 @@ def compile(
         "exact": exact,
         "effort": effort,
         "seed": seed,
-        "input_type": None if types is None else [str(kind) for kind in types],
+        "input_type": _types_text(types),
     }
     say("scheduling")
     circuit, files = _scheduled(network.name, flat, part, options)
@@ -171,17 +180,29 @@ def _solve(matrix: Ints, lo: Ints, hi: Ints, depth: Ints, *, cost: Any, effort: 
     return solve_cached(matrix, lo=lo, hi=hi, input_depth=depth, depth_limit=0, cost=cost, effort=effort, seed=seed)
 
 
-def _arrays(data: Any) -> list[Any]:
-    if isinstance(data, tuple | list) and not np.isscalar(data[0]):
+def _arrays(data: Any, network: Network) -> list[Any]:
+    """One array per input; a list stands for several arrays only where there are several inputs."""
+    if isinstance(data, tuple) or (isinstance(data, list) and len(network.inputs) > 1):
         return [np.asarray(x) for x in data]
     return [np.asarray(data)]
 
 
-def _types(text: str | FixedType | Sequence[str | FixedType] | None) -> list[FixedType] | None:
-    if text is None:
+def _types(given: InputTypes | None) -> list[FixedType] | dict[str, FixedType] | None:
+    if given is None:
         return None
-    items = [text] if isinstance(text, str | FixedType) else list(text)
-    return [FixedType.parse(item) if isinstance(item, str) else item for item in items]
+    if isinstance(given, Mapping):
+        return {name: _type(kind) for name, kind in given.items()}
+    return [_type(given)] if isinstance(given, str | FixedType) else [_type(kind) for kind in given]
+
+
+def _type(kind: str | FixedType) -> FixedType:
+    return FixedType.parse(kind) if isinstance(kind, str) else kind
+
+
+def _types_text(types: list[FixedType] | dict[str, FixedType] | None) -> list[str] | dict[str, str] | None:
+    if isinstance(types, dict):
+        return {name: str(kind) for name, kind in types.items()}
+    return None if types is None else [str(kind) for kind in types]
 
 
 def _needs_input_type(network: Network) -> bool:
