@@ -369,7 +369,11 @@ def command_line(options: argparse.Namespace) -> str:
     """The command without the paths of this machine."""
     words = ["python benchmarks/reference_network.py", "--target", options.target]
     words += ["--levels", ",".join(map(str, options.levels)), "--flows", ",".join(options.flows)]
-    words += ["--depth", str(options.depth)] if options.depth else []
+    usual = arguments([])
+    for name in ("sizes", "depth", "events", "repeats"):
+        if getattr(options, name) != getattr(usual, name):
+            words += [f"--{name}", str(getattr(options, name))]
+    words += ["--network FILE"] if options.network else []
     words += ["--peer-alkaid PYTHON"] if options.peer_alkaid else []
     return " ".join(words)
 
