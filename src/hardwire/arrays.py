@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import zipfile
+import zlib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -18,10 +20,11 @@ def load_arrays(path: Path, letter: str = "x") -> tuple[NDArray[Any], ...]:
     if not path.exists():
         raise DataError(f"{str(path)!r}: no such file")
     try:
-        loaded = np.load(path, allow_pickle=False)
-        if isinstance(loaded, np.ndarray):
-            return (loaded,)
-        with loaded:
+        # Opened here: numpy leaves the file open where it finds it damaged.
+        with path.open("rb") as file:
+            loaded = np.load(file, allow_pickle=False)
+            if isinstance(loaded, np.ndarray):
+                return (loaded,)
             if letter in loaded:
                 return (loaded[letter],)
             names = [f"{letter}{i}" for i in range(len(loaded.files))]
@@ -30,7 +33,7 @@ def load_arrays(path: Path, letter: str = "x") -> tuple[NDArray[Any], ...]:
                     f"{str(path)!r} holds {', '.join(loaded.files) or 'nothing'}", hint=f"name its arrays {letter}0, …"
                 )
             return tuple(loaded[name] for name in names if name in loaded)
-    except (OSError, ValueError, EOFError) as error:
+    except (OSError, ValueError, EOFError, MemoryError, zipfile.BadZipFile, zlib.error) as error:
         raise DataError(
             f"{str(path)!r} is no array file ({error})", hint="save it with numpy.save or numpy.savez, without objects"
         ) from error

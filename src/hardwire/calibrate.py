@@ -104,7 +104,7 @@ def calibrate(
     rows of data. `progress(steps, figure)` follows the search. Raises `DataError` for unfit data, `ModelError` when
     even the finest types miss the target, `ContractError` for a fidelity outside (0, 1] or a tolerance below 0.
     """
-    # Not a plain comparison, which NaN would pass.
+    # Written so that NaN fails.
     if metric is None and not 0.0 < fidelity <= 1.0:
         raise ContractError(f"fidelity is {fidelity}: it must be above 0 and at most 1", hint="fidelity=0.999")
     if not (math.isfinite(tolerance) and tolerance >= 0.0):

@@ -294,7 +294,9 @@ def main() -> None:
     """Entry point of the `hardwire` command."""
     debug = os.environ.get("HARDWIRE_DEBUG") == "1"
     try:
-        app(standalone_mode=False)
+        status = app(standalone_mode=False)
+        if status == 130:  # how typer tells of an interruption
+            raise KeyboardInterrupt
     except HardwireError as error:
         if debug:
             raise

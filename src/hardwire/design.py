@@ -181,6 +181,9 @@ def build_folder(path: str | Path) -> Path:
         raise ModelError(
             f"{str(path)!r} exists and is no hardwire build", hint="another -o directory, or remove it first"
         )
+    above = next(parent for parent in home.parents if parent.exists())
+    if not above.is_dir():
+        raise ModelError(f"{str(path)!r}: {str(above)!r} is no directory", hint="another -o directory")
     return home
 
 
