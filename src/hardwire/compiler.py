@@ -12,14 +12,14 @@ from hardwire import backends, frontends
 from hardwire.calibrate import Calibration, Metric, check_data
 from hardwire.calibrate import calibrate as choose_types
 from hardwire.design import Design, module_name
-from hardwire.errors import HardwireError, ModelError
+from hardwire.errors import ModelError
 from hardwire.fixed import FixedType, Ints
 from hardwire.ir import interpreter
 from hardwire.ir.program import Program
 from hardwire.layers._lowering import lower
 from hardwire.layers.softmax import largest_error
 from hardwire.network.graph import Network
-from hardwire.network.prepare import input_quantisers, prepare
+from hardwire.network.prepare import input_quantisers, prepare, same_quantiser
 from hardwire.network.reference import forward_all
 from hardwire.passes.pipelines import flatten, simplify
 from hardwire.quantiser import Quantiser
@@ -107,8 +107,8 @@ def compile(
             hint="calibrate=x (--calibrate x.npy) to choose types from data, or exact=True (--exact) with an input "
             "type to take every parameter as it stands",
         )
-    if calibrate is not None and calibration is None and types is None and _needs_input_type(network):
-        types = _input_types_from(network, _arrays(calibrate, network))
+    if calibrate is not None and calibration is None and types is None:
+        types = _open_input_types(network, _arrays(calibrate, network)) or None
     quantisers = input_quantisers(network, types)
     say("lowering to integers")
     program = simplify(lower(network, quantisers))
@@ -205,21 +205,15 @@ def _types_text(types: list[FixedType] | dict[str, FixedType] | None) -> list[st
     return None if types is None else [str(kind) for kind in types]
 
 
-def _needs_input_type(network: Network) -> bool:
-    try:
-        input_quantisers(network, None)
-    except HardwireError:
-        return True
-    return False
-
-
-def _input_types_from(network: Network, data: Sequence[Any]) -> list[FixedType]:
-    """Types for the ports of a quantised model that leaves its input open: the data's range with 8 fractional bits
-    below its largest power of two."""
-    kinds = []
-    for x in check_data(network, data):
+def _open_input_types(network: Network, data: Sequence[Any]) -> dict[str, FixedType]:
+    """Types for the inputs that a quantised model leaves open: the data's range with 8 fractional bits below its
+    largest power of two."""
+    kinds = {}
+    for name, x in zip(network.inputs, check_data(network, data), strict=True):
+        own = [node.attrs.get("quantiser") for node in network.consumers(name)]
+        if own and all(rule is not None and same_quantiser(own[0], rule) for rule in own):
+            continue
         top = max(int(np.floor(np.log2(max(np.abs(x).max(), 2.0**-30)))) + 1, -30)
         signed = bool(np.any(x < 0))
-        frac = 8 - top
-        kinds.append(FixedType(signed, 8 + int(signed), frac))
+        kinds[name] = FixedType(signed, 8 + int(signed), 8 - top)
     return kinds

@@ -7,6 +7,7 @@ class, without importing the framework) and `read(source, *, example, weights) -
 from __future__ import annotations
 
 import importlib
+import os
 import pkgutil
 from functools import cache
 from pathlib import Path
@@ -36,7 +37,7 @@ def load(source: Any, *, example: Any = None, weights: Any = None) -> Network:
     """
     if isinstance(source, str | Path):
         source = Path(source)
-        if not source.exists():
+        if not os.path.exists(source):  # False, too, for what can be no path at all
             raise ModelError(f"model {str(source)!r}: no such file", hint="check the path and the working directory")
         if source.is_file() and source.stat().st_size == 0:
             raise ModelError(f"model {str(source)!r}: the file is empty", hint="export or download it again")
