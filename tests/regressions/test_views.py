@@ -28,7 +28,6 @@ def test_only_layers_output_is_transposed():
     compiled(net.build([net.add("transpose", "t", [x], {"perm": (1, 0)})]))
 
 
-@pytest.mark.xfail(reason="emulator: the dot product of a LINEAR that reads one value twice mixes the coefficients")
 def test_only_layer_reads_an_input_twice():
     """Ended in an internal error of the verifier."""
     net = NetworkBuilder("one")

@@ -139,8 +139,11 @@ def _append(job: Job, kernel: Kernel, inputs: list[tuple[int, int] | int], write
             continue
         ks: tuple[int, ...] = ()
         if op == OpCode.LINEAR:
-            args = tuple(new[t] for t in terms[a : a + b])
-            ks = tuple(coefs[a : a + b])
+            # Two inputs of the kernel may be one value here: a dot product has one place for each.
+            summed: dict[int, int] = {}
+            for term, coef in zip(terms[a : a + b], coefs[a : a + b], strict=True):
+                summed[new[term]] = summed.get(new[term], 0) + coef
+            args, ks = tuple(summed), tuple(summed.values())
         else:
             args = tuple(new[t] for t in (a, b, c)[: ARITY[op]])
         if op == OpCode.TABLE:
