@@ -210,7 +210,7 @@ def _open_input_types(network: Network, data: Sequence[Any]) -> dict[str, FixedT
     largest power of two."""
     kinds = {}
     for name, x in zip(network.inputs, check_data(network, data), strict=True):
-        own = [node.attrs.get("quantiser") for node in network.consumers(name)]
+        own: list[Any] = [node.attrs.get("quantiser") for node in network.consumers(name)]
         if own and all(rule is not None and same_quantiser(own[0], rule) for rule in own):
             continue
         top = max(int(np.floor(np.log2(max(np.abs(x).max(), 2.0**-30)))) + 1, -30)

@@ -21,7 +21,7 @@ from hardwire.tools.icarus import TOOL as ICARUS
 pytestmark = pytest.mark.tools
 
 FEW = settings(max_examples=4, deadline=None, suppress_health_check=list(HealthCheck))
-MANY = settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
+MANY = settings(max_examples=20, deadline=None, suppress_health_check=list(HealthCheck))
 Maker = Callable[[Model, Path], dict[str, Any]]
 
 
@@ -176,7 +176,7 @@ def test_networks(network: Any) -> None:
 
 
 @pytest.mark.slow
-@settings(MANY, max_examples=200)
+@settings(MANY, max_examples=50)
 @given(network=drawn.networks(widest=20, deepest=5))
 def test_networks_wider(network: Any) -> None:
     check_network(network)
