@@ -118,7 +118,8 @@ def test_each_example_alone(kind: str, k: int, tmp_path: Path) -> None:
 def test_a_back_end_writes_the_same_text_twice(language: str) -> None:
     design = suite.case(suite.ALL, language).design
     again = backend(language).emit(design.circuit, design.flat, design.module)
-    assert dict(again) == dict(design.files)
+    # Vectors are the caller's: the bench's own files come with them.
+    assert dict(again) == {name: text for name, text in design.files.items() if not name.endswith(".hex")}
     assert all(text.endswith("\n") for text in again.values())
 
 
