@@ -49,6 +49,10 @@ class Quantiser:
             span = self.hi - self.lo + 1
             if np.any(span & (span - 1)) or np.any((self.lo != 0) & (self.lo != -(self.hi + 1))):
                 raise ModelError("a wrapping quantiser needs the whole range of a two's complement or unsigned type")
+        if self.overflow is Overflow.SAT_SYM and np.any(self.hi < self.zero):
+            raise ModelError("SAT_SYM needs a range that holds the zero point: no range is symmetric without it")
+        if self.overflow is Overflow.SAT_ZERO and np.any((self.lo > self.zero) | (self.hi < self.zero)):
+            raise ModelError("SAT_ZERO needs a range that holds the zero point, which values beyond it become")
         if self.overflow is Overflow.WRAP_SM and np.any((self.lo == 0) & (self.hi > 0)):
             raise ModelError("WRAP_SM is defined for signed types only")
 

@@ -91,3 +91,11 @@ def test_an_input_read_through_two_quantisers():
     a = net.add("dense", "a", [net.add("quantise", "qa", [x], of("s4.1"))], {}, weights(2, 2))
     b = net.add("dense", "b", [net.add("quantise", "qb", [x], of("s3.0"))], {}, weights(2, 2, 1))
     compiled(net.build([net.add("add", "sum", [a, b])]), input_type="s6.3")
+
+
+@pytest.mark.parametrize("overflow", [Overflow.SAT_SYM, Overflow.SAT_ZERO])
+def test_saturation_around_zero_needs_a_range_around_zero(overflow):
+    """The float meaning, the circuit and the emulator each did something else with codes -8 … -6."""
+    with pytest.raises(ModelError, match=rf"{overflow.name} needs a range that holds the zero point"):
+        Quantiser(np.array(0.5), np.array(-8), np.array(-6), Rounding.RND, overflow)
+    Quantiser(np.array(0.5), np.array(-8), np.array(-6), Rounding.RND, overflow, zero=np.array(-7))
