@@ -53,6 +53,16 @@ def test_argmax_of_an_input_beside_itself():
     compiled(net.build([net.add("argmax", "am", [x], {"axis": -1, "keepdims": False})]))
 
 
+@pytest.mark.parametrize("axis", [0, 1])
+def test_argmax_of_equal_positions(axis):
+    """A kernel for several positions compares elements that are one value at each: the proof did not know `a < a`."""
+    net = NetworkBuilder("pairs")
+    x = _input(net, (1, 2), "s5.0")
+    x = net.add("concat", "c", [x, x], {"axis": 0})
+    x = net.add("argmax", "am", [x], {"axis": axis, "keepdims": True})
+    compiled(net.build([net.add("clip", "cl", [x], {"lo": 0.0, "hi": 0.75})]))
+
+
 @pytest.mark.parametrize("perm", [(0, 2, 1), (2, 0, 1), (1, 2, 0)])
 def test_views_of_views(perm):
     """Reshape, transpose and concatenation in a row, before and behind a layer on rank 3."""

@@ -152,6 +152,13 @@ def _other(op: Op, args: list[Form], atoms: Atoms, kernel: Kernel, tables: list[
             return args[2]
         if spans[0][0] > 0 or spans[0][1] < 0 or args[1] == args[2]:
             return args[1]
+    if op.code in (OpCode.LESS, OpCode.EQUAL):
+        # Of equal or related operands the difference may be decided where their ranges are not.
+        lo, hi = atoms.range(_combined(args[0], 1, args[1], -1))
+        if op.code is OpCode.LESS and (hi < 0 or lo >= 0):
+            return Form((), int(hi < 0))
+        if op.code is OpCode.EQUAL and (lo == hi == 0 or lo > 0 or hi < 0):
+            return Form((), int(lo == 0))
     if op.code in (OpCode.MIN, OpCode.MAX):
         first, second = (0, 1) if op.code is OpCode.MIN else (1, 0)
         if spans[first][1] <= spans[second][0] or args[0] == args[1]:
