@@ -166,7 +166,7 @@ def synthesised(sources: Sequence[Path], top: str, family: str, flow: str, work:
 
 def size(row: Row) -> int:
     """What is compared: all logic sites on ECP5, LUTs elsewhere."""
-    return int(row.get("comb", row["lut"]))
+    return int(row["comb"] if "comb" in row else row["lut"])
 
 
 def codes_of(values: NDArray[np.float64], kif: Sequence[Sequence[int]]) -> Ints:
@@ -230,7 +230,9 @@ def peer_rows(model: Mlp, options: argparse.Namespace, part: Target, work: Path)
     y = model.reference(x)
     folder = work / "alkaid"
     folder.mkdir(parents=True, exist_ok=True)
-    arrays = {f"{k}{i}": v for i, layer in enumerate(model.layers) for k, v in zip("wb", layer, strict=True)}
+    arrays: dict[str, Any] = {
+        f"{k}{i}": v for i, layer in enumerate(model.layers) for k, v in zip("wb", layer, strict=True)
+    }
     hidden = [model.hidden.bits - model.hidden.frac, model.hidden.frac]
     np.savez(folder / "network.npz", x=x, y=y, hidden=hidden, **arrays)
     command = [options.peer_alkaid, str(DRIVER), str(folder / "network.npz"), str(folder)]
@@ -273,10 +275,10 @@ def ratios(result: Row) -> list[Row]:
         return []
     ours, peer = result["hardwire"], result["alkaid"]["solved"][str(result["alkaid"]["chosen"])]
     for levels in sorted({row["levels"] for row in result["rows"]}):
-        pair = best(result["rows"], "hardwire", levels), best(result["rows"], "alkaid", levels)
-        if pair[0] is None or pair[1] is None:
+        us, them = best(result["rows"], "hardwire", levels), best(result["rows"], "alkaid", levels)
+        if us is None or them is None:
             continue
-        (row, flow), (other, other_flow) = pair
+        (row, flow), (other, other_flow) = us, them
         found.append(
             {
                 "levels": levels,

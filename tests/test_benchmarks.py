@@ -134,6 +134,14 @@ def test_a_failing_benchmark_is_named(run_all: ModuleType, tmp_path: Path, capsy
     assert "invalid literal" in capsys.readouterr().out
 
 
+def test_the_readme_shows_the_results(reference_network: ModuleType) -> None:
+    result = json.loads((HERE / "results" / "reference_network.json").read_text())
+    table = (HERE / "results" / "reference_network.md").read_text()
+    assert reference_network.markdown(result) == table
+    assert table in (HERE / "README.md").read_text()
+    assert reference_network.mismatches(result) == 0
+
+
 @pytest.mark.tools
 def test_reference_network_runs(reference_network: ModuleType, tmp_path: Path) -> None:
     out, table = tmp_path / "figures.json", tmp_path / "table.md"
