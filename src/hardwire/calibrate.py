@@ -1,7 +1,8 @@
 """Post-training calibration: a float Network gets fixed-point types, chosen from data to a stated fidelity.
 
 No precision is guessed. Every tensor that feeds a multiplication or a table gets a type whose integer bits cover the
-calibration data channel by channel; fractional bits start fine and are taken away greedily, one at a time, where the
+calibration data channel by channel (and whose fractional bits follow the weights, where features of very different size
+meet weights that make up for it); fractional bits start fine and are taken away greedily, one at a time, where the
 hardware saved per loss of fidelity is largest, as long as the target holds. Biases are rounded to the accumulators'
 own grid, sums stay exact. Rounding is half-up (its half joins the bias, so it is free), overflow saturates.
 """
@@ -123,7 +124,16 @@ def calibrate(
     measure = "metric" if metric is not None else "share of output variance kept"
     plan = search.start()
     best = figure(plan)
+    if best < target and search.follow_weights():
+        plan = search.start()
+        best = figure(plan)
     if best < target:
+        if metric is None and (still := _unvarying(network, reference)) is not None:
+            raise DataError(
+                f"calibration of {network.name!r}: output {still!r} is the same for all {len(arrays[0])} rows of the "
+                "data, so that no share of its variance can be kept",
+                hint="more rows, as they come in use",
+            )
         raise ModelError(
             f"calibration of {network.name!r}: {_START_BITS}-bit types give {best:.6g}, the target is {target:.6g}",
             hint="a lower fidelity target, or quantisation-aware training",
@@ -131,6 +141,14 @@ def calibrate(
     plan, best, steps = search.descend(plan, best, figure, target, progress)
     final = search.build(plan)
     return Calibration(final, search.types(plan), best, target, measure, search.cost(plan), steps)
+
+
+def _unvarying(network: Network, reference: Sequence[Floats]) -> str | None:
+    """Name of an output that varies by no more than float64 rounds."""
+    for name, r in zip(network.outputs, reference, strict=True):
+        if np.all(np.ptp(r, axis=0) <= 1e-12 * np.max(np.abs(r), initial=0.0)):
+            return name
+    return None
 
 
 def check_data(network: Network, data: Sequence[Floats]) -> list[Floats]:
@@ -173,7 +191,8 @@ class _Search:
         self.network = network
         self.tensors = tensors
         self.sites: dict[str, tuple[bool, Ints, int]] = {}
-        self.feeds: dict[str, list[str]] = {}
+        self.finer: dict[str, Ints] = {}
+        """Fractional bits that each channel of an input has beyond the site's; its weights have as many fewer."""
         producers = {out: node for node in network.nodes for out in node.outputs}
         for name in network.inputs:
             self._site(name, _MAX_TABLE_BITS + 6)
@@ -195,28 +214,53 @@ class _Search:
             self.sites[tensor] = (signed, bits, min(old, limit))
             return
         x = self.tensors[tensor]
-        lead = tuple(range(x.ndim - 1))
+        lead = tuple(range(max(1, x.ndim - 1)))
         low, high = x.min(axis=lead), x.max(axis=lead)
         self.sites[tensor] = (bool(np.any(low < 0)), _integer_bits(low, high), limit)
+
+    def follow_weights(self) -> bool:
+        """Let the fractional bits of each input channel follow the largest weight that reads it; False for none.
+
+        Equal to scaling features by powers of two before training on them, so every sum keeps one grid. Done for
+        inputs that dense layers alone read, and only where one LSB for all channels is too coarse.
+        """
+        for name in self.network.inputs:
+            readers = self.network.consumers(name)
+            if readers and all(node.kind == "dense" and node in self.weighted for node in readers):
+                largest = np.max([np.abs(node.params["kernel"]).max(axis=1) for node in readers], axis=0)
+                if np.any(largest > 0):
+                    bits = _integer_bits(largest, largest)
+                    self.finer[name] = np.where(largest > 0, bits - bits.max(), 0).astype(np.int64)
+        return bool(self.finer)
+
+    def _rows(self, node: Node) -> Any:
+        """Fractional bits that each row of a node's weights has less than the node's, (rows, 1); 0 for all alike."""
+        finer = self.finer.get(node.inputs[0])
+        return 0 if finer is None else finer[:, None]
+
+    def _codes(self, node: Node, frac: int) -> Floats:
+        """Weights in LSBs, rounded."""
+        return np.rint(np.ldexp(node.params[layer_of(node).weights[0]], frac - self._rows(node)))
 
     def start(self) -> _Plan:
         """Fine types everywhere: `_START_BITS` significant bits of the widest channel, tables within their limit."""
         plan = _Plan()
         for tensor, (signed, bits, limit) in self.sites.items():
-            top = int(bits.max(initial=-99))
+            top = int((bits + self.finer.get(tensor, 0)).max(initial=-99))
             plan.frac[f"t:{tensor}"] = min(_START_BITS, limit) - int(signed) - max(top, -40)
         for node in self.weighted:
-            weights = node.params[layer_of(node).weights[0]]
+            weights = np.ldexp(node.params[layer_of(node).weights[0]], -np.asarray(self._rows(node)))
             top = int(_integer_bits(weights, weights).max(initial=-99))
             plan.frac[f"w:{node.name}"] = _START_BITS - 1 - max(top, -40)
         return plan
 
     def quantiser(self, tensor: str, frac: int) -> Quantiser:
-        """Return the site's quantiser: integer bits by channel, shared fractional bits."""
+        """Return the site's quantiser: integer bits by channel, shared fractional bits (plus `finer`)."""
         signed, integer, _ = self.sites[tensor]
-        bits = np.maximum(integer + frac, 0)
+        fine = frac + self.finer.get(tensor, 0)
+        bits = np.maximum(integer + fine, 0)
         bits = np.where(bits > 0, bits + int(signed), 0)
-        return Quantiser.of_arrays(signed, bits, frac, Rounding.RND, Overflow.SAT)
+        return Quantiser.of_arrays(signed, bits, fine, Rounding.RND, Overflow.SAT)
 
     def build(self, plan: _Plan) -> Network:
         """Return the network with quantisers in place and weights rounded."""
@@ -258,7 +302,7 @@ class _Search:
     def _rounded(self, node: Node, frac: int, plan: _Plan) -> dict[str, Any]:
         factor, *added = layer_of(node).weights
         params = dict(node.params)
-        params[factor] = np.ldexp(np.rint(np.ldexp(params[factor], frac)), -frac)
+        params[factor] = np.ldexp(self._codes(node, frac), self._rows(node) - frac)
         accumulator = frac + self._input_frac(node, plan)
         for name in added:
             if name in params:
@@ -271,16 +315,21 @@ class _Search:
         producers = {out: node for node in self.network.nodes for out in node.outputs}
         for node in self.weighted:
             frac = plan.frac[f"w:{node.name}"]
-            weights = node.params[layer_of(node).weights[0]]
-            digits = csd_weight(np.rint(np.ldexp(weights, frac)).astype(np.int64)).astype(np.float64)
+            weights = np.atleast_1d(node.params[layer_of(node).weights[0]])
+            digits = csd_weight(np.atleast_1d(self._codes(node, frac)).astype(np.int64)).astype(np.float64)
             roots = [root for root in _roots(node.inputs[0], producers) if root in self.sites]
-            widths = np.concatenate([self.quantiser(r, plan.frac[f"t:{r}"]).bits for r in roots]) if roots else None
+            widths = (
+                np.concatenate([np.ravel(self.quantiser(r, plan.frac[f"t:{r}"]).bits) for r in roots])
+                if roots
+                else None
+            )
             if widths is not None and widths.size == weights.shape[0]:
                 total += float(np.sum(digits * widths.reshape(-1, *(1,) * (weights.ndim - 1))))
             else:
                 total += float(np.sum(digits)) * (float(widths.mean()) if widths is not None else 8.0)
         for tensor, (signed, integer, _) in self.sites.items():
-            total += 0.5 * float(np.sum(np.maximum(integer + plan.frac[f"t:{tensor}"] + signed, 0)))
+            fine = plan.frac[f"t:{tensor}"] + self.finer.get(tensor, 0)
+            total += 0.5 * float(np.sum(np.maximum(integer + fine + signed, 0)))
         return total
 
     def descend(
@@ -322,8 +371,7 @@ class _Search:
         if kind == "t":
             return int(np.max(self.quantiser(name, plan.frac[site]).bits, initial=0)) >= 2
         node = next(n for n in self.weighted if n.name == name)
-        weights = node.params[layer_of(node).weights[0]]
-        return bool(np.max(np.abs(np.rint(np.ldexp(weights, plan.frac[site]))), initial=0) >= 1)
+        return bool(np.max(np.abs(self._codes(node, plan.frac[site])), initial=0) >= 1)
 
     def types(self, plan: _Plan) -> tuple[ChosenType, ...]:
         """All chosen types, inputs first, in the network's order."""
@@ -335,10 +383,22 @@ class _Search:
         for node in self.weighted:
             frac = plan.frac[f"w:{node.name}"]
             name = layer_of(node).weights[0]
-            codes = np.rint(np.ldexp(node.params[name], frac))
+            codes = self._codes(node, frac)
             bits = int(_integer_bits(codes, codes).max(initial=0)) + 1
-            chosen.append(ChosenType(f"{node.name}.{name}", "weight", f"s{bits}.{frac} RND_CONV", float(bits)))
+            chosen.append(
+                ChosenType(
+                    f"{node.name}.{name}",
+                    "weight",
+                    f"s{bits}.{_fractions(frac - np.asarray(self._rows(node)))} RND_CONV",
+                    float(bits),
+                )
+            )
         return tuple(chosen)
+
+
+def _fractions(frac: Ints) -> str:
+    low, high = int(np.min(frac)), int(np.max(frac))
+    return str(low) if low == high else f"({low}…{high})"
 
 
 def _roots(tensor: str, producers: Mapping[str, Node]) -> list[str]:
