@@ -434,13 +434,23 @@ def test_load_refuses(design: hw.Design, tmp_path: Path) -> None:
         hw.load(tmp_path)
     home = design.save(tmp_path / "build")
     damaged = tmp_path / "damaged"
+    text = (home / "report.json").read_text()
+    outside = text.replace(f'"{next(name for name in design.files if name.endswith(".v"))}"', '"../secret.v"')
+    (tmp_path / "secret.v").write_text("secret")
     for name, content in {
         "report.json": b"{",
         "program.npz": b"PK\x03\x04",
         "circuit.npz": (home / "program.npz").read_bytes(),
+        "report.json ": outside.encode(),
     }.items():
         shutil.rmtree(damaged, ignore_errors=True)
         shutil.copytree(home, damaged)
-        (damaged / name).write_bytes(content)
+        (damaged / name.strip()).write_bytes(content)
         with pytest.raises(ModelError, match=r"the build is damaged \([\s\S]*\n  try: compile the model again"):
             hw.load(damaged)
+    shutil.rmtree(damaged)
+    shutil.copytree(home, damaged)
+    gone = next(damaged.rglob("*.v"))
+    gone.unlink()
+    with pytest.raises(ModelError, match=f"the build is damaged .file '{gone.name}' of the report is not in the build"):
+        hw.load(damaged)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import zipfile
 import zlib
 from collections.abc import Sequence
@@ -27,12 +28,13 @@ def load_arrays(path: Path, letter: str = "x") -> tuple[NDArray[Any], ...]:
                 return (loaded,)
             if letter in loaded:
                 return (loaded[letter],)
-            names = [f"{letter}{i}" for i in range(len(loaded.files))]
-            if f"{letter}0" not in loaded:
+            numbered = [name for name in loaded.files if re.fullmatch(rf"{letter}\d+", name)]
+            names = [f"{letter}{i}" for i in range(len(numbered))]
+            if not names or set(names) != set(numbered):
                 raise DataError(
                     f"{str(path)!r} holds {', '.join(loaded.files) or 'nothing'}", hint=f"name its arrays {letter}0, …"
                 )
-            return tuple(loaded[name] for name in names if name in loaded)
+            return tuple(loaded[name] for name in names)
     except (OSError, ValueError, EOFError, MemoryError, zipfile.BadZipFile, zlib.error) as error:
         raise DataError(
             f"{str(path)!r} is no array file ({error})", hint="save it with numpy.save or numpy.savez, without objects"

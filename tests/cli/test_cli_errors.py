@@ -35,6 +35,8 @@ OPTIONS: list[tuple[str, list[Any], int, str]] = [
     (QUANTISED, ["--effort", -1], 2, "`effort` is -1"),
     (QUANTISED, ["--seed", -1], 2, "`seed` is -1"),
     (QUANTISED, ["--example", "none.npy"], 2, "'none.npy': no such file"),
+    (QUANTISED, ["--weights", "none.h5"], 2, "an ONNX model carries its weights itself"),
+    ("model.h5", ["--weights", "none.h5"], 2, "none.h5"),
     (QUANTISED, ["--nonsense"], 2, "No such option"),
     ("model.onnx", [], 2, "has no quantisers, and its types are not guessed\n  try: calibrate=x (--calibrate x.npy)"),
     ("model.onnx", ["--exact"], 2, "input 'x' needs a type: the model does not quantise it"),
@@ -67,6 +69,7 @@ def arrays(here: Path, models: Path) -> Path:
     np.savez("pickled.npz", x0=np.array([{}], object))
     np.savez("named.npz", weights=x, biases=x)
     np.savez("none.npz")
+    np.savez("gap.npz", x0=x, x2=x)
     (here / "garbage.npy").write_bytes(b"\x93NUMPY\x01\x00garbage")
     (here / "cut.npy").write_bytes((here / "x.npy").read_bytes()[:200])
     (here / "cut.npz").write_bytes((here / "named.npz").read_bytes()[:300])
@@ -215,6 +218,7 @@ ARRAYS = [
     ("pickled.npz", "'pickled.npz' is no array file (Object arrays cannot be loaded when allow_pickle=False)"),
     ("named.npz", "'named.npz' holds weights, biases\n  try: name its arrays x0, …"),
     ("none.npz", "'none.npz' holds nothing"),
+    ("gap.npz", "'gap.npz' holds x0, x2\n  try: name its arrays x0, …"),
     ("garbage.npy", "'garbage.npy' is no array file"),
     ("cut.npy", "'cut.npy' is no array file"),
     ("cut.npz", "'cut.npz' is no array file"),
