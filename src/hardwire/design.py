@@ -43,11 +43,11 @@ class Design:
     """
 
     name: str
-    program: Program
-    flat: Program
-    circuit: Circuit
-    target: Target
-    files: Mapping[str, str]
+    program: Program = field(repr=False)
+    flat: Program = field(repr=False)
+    circuit: Circuit = field(repr=False)
+    target: Target = field(repr=False)
+    files: Mapping[str, str] = field(repr=False)
     report_data: dict[str, Any] = field(repr=False)
     home: Path | None = None
 
@@ -189,7 +189,8 @@ def build_folder(path: str | Path) -> Path:
 
 def module_name(name: str) -> str:
     """A model's name as an identifier that every hardware language takes; reserved words get `m_` in front."""
-    plain = "".join(c if c.isascii() and (c.isalnum() or c == "_") else "_" for c in name) or "model"
+    # Files are named after the module: file systems take 255 characters, with what is put in front and behind.
+    plain = "".join(c if c.isascii() and (c.isalnum() or c == "_") else "_" for c in name)[:100] or "model"
     return plain if plain[0].isalpha() and plain not in RESERVED else f"m_{plain}"
 
 

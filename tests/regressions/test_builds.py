@@ -118,3 +118,22 @@ def test_a_tampered_program_does_not_reach_compiled_code(design, tmp_path, tampe
     save_program(broken, home / member, extra)
     with pytest.raises(ModelError, match=r"build': the build is damaged"):
         load(home)
+
+
+@pytest.mark.parametrize("name", ["ünïcode // */ `end\n", "module", "9", "", "x" * 300, "ü" * 300])
+def test_any_model_and_layer_name_makes_a_build(tmp_path, name):
+    """A long name was too long for a file, a reserved word no module."""
+    net = NetworkBuilder(name)
+    x = net.add("quantise", "q", [net.input("a b\n*/", (2,))], of("s4.1"))
+    for layer in ("endmodule", "*/ \n module", "ü", "x_0", "valid", "clk", "y_0_r1", "fc\\", "l" * 3000):
+        x = net.add("dense", layer, [x], {}, weights(2, 2))
+        x = net.add("quantise", "q", [x], of("s4.1"))
+    built = hw.compile(net.build([x]))
+    home = built.save(tmp_path / "build")
+    assert (home / f"{built.module}.v").read_text(encoding="utf-8").isascii()
+    assert np.array_equal(load(home).predict(np.ones((1, 2))), built.predict(np.ones((1, 2))))
+
+
+def test_a_design_is_shown_in_a_line(design):
+    """Every array of every kernel was printed, thousands of lines in a notebook."""
+    assert repr(replace(design)) == "Design(name='small', home=None)"
