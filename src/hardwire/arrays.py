@@ -44,8 +44,10 @@ def load_arrays(path: Path, letter: str = "x") -> tuple[NDArray[Any], ...]:
 def save_arrays(path: Path, arrays: Sequence[NDArray[Any]], letter: str = "y") -> None:
     """Write one array as `.npy` or several as `.npz`, beside first and then renamed.
 
-    Raises `DataError` when several arrays are to go into a `.npy`.
+    Raises `DataError` for another suffix, and when several arrays are to go into a `.npy`.
     """
+    if path.suffix not in (".npy", ".npz"):
+        raise DataError(f"{str(path)!r} is no place for arrays", hint="a file whose name ends in .npy or .npz")
     if len(arrays) > 1 and path.suffix != ".npz":
         raise DataError(f"{str(path)!r}: {len(arrays)} outputs need a .npz file")
     path.parent.mkdir(parents=True, exist_ok=True)

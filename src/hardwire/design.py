@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import secrets
 import shutil
 import tempfile
 from collections.abc import Callable, Mapping
@@ -80,7 +81,7 @@ class Design:
         for port, array in zip(self.flat.inputs, arrays, strict=True):
             if port.quantiser is None:
                 raise ModelError(f"input {port.name!r} has no quantiser")
-            found.append(port.quantiser.codes(array).reshape(len(array), -1))
+            found.append(port.quantiser.codes(array).reshape(len(array), len(port.index)))
         return found
 
     def verify(
@@ -142,9 +143,10 @@ class Design:
         """Write the build directory; an earlier build there is replaced as a whole, anything else is refused."""
         home = build_folder(path)
         home.parent.mkdir(parents=True, exist_ok=True)
-        beside = Path(tempfile.mkdtemp(prefix=f".{home.name}.", dir=home.parent))
+        # Names that are known before anything is made, so that an interrupt at any moment finds what to clear away.
+        beside, old = (home.with_name(f".{home.name}.{secrets.token_hex(4)}.{part}") for part in ("new", "old"))
         try:
-            beside.chmod(0o755)
+            beside.mkdir()
             for relative, text in sorted(self.files.items()):
                 write_text(beside / relative, text)
             save_program(self.program, beside / "program.npz")
@@ -155,21 +157,15 @@ class Design:
                     if (self.home / part).is_dir():
                         shutil.copytree(self.home / part, beside / part)
             if home.exists():
-                old = Path(tempfile.mkdtemp(prefix=f".{home.name}.old.", dir=home.parent))
-                try:
-                    os.replace(home, old / "build")
-                    os.replace(beside, home)
-                except BaseException:
-                    if not home.exists():
-                        os.replace(old / "build", home)
-                    raise
-                finally:
-                    shutil.rmtree(old, ignore_errors=True)
-            else:
-                os.replace(beside, home)
+                os.replace(home, old)
+            os.replace(beside, home)
         except BaseException:
-            shutil.rmtree(beside, ignore_errors=True)
+            if old.exists() and not home.exists():
+                os.replace(old, home)
             raise
+        finally:
+            for gone in (beside, old):
+                shutil.rmtree(gone, ignore_errors=True)
         self.home = home
         return home
 

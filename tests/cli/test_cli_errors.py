@@ -239,7 +239,11 @@ def test_no_rows_give_no_rows(arrays: Path, command: Command) -> None:
 def test_places_where_no_array_can_go(arrays: Path, command: Command) -> None:
     command.fails("predict", "build", "x.npy", "-o", "/proc/none/y.npy", code=1, text="'/proc/none': No such file")
     command.fails("predict", "build", "x.npy", "-o", "nan.npy/y.npy", code=1, text="nan.npy")
-    command.fails("predict", "build", "x.npy", "-o", "build", code=1, text="directory")
+    for place in ("build", "y.csv", ""):
+        text = "is no place for arrays\n  try: a file whose name ends in .npy or .npz"
+        command.fails("predict", "build", "x.npy", "-o", place, code=2, text=text)
+    (arrays / "folder.npy").mkdir()
+    command.fails("predict", "build", "x.npy", "-o", "folder.npy", code=1, text="directory")
 
 
 @pytest.mark.parametrize(
