@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from hardwire.errors import DataError, HardwireError
+from hardwire.errors import DataError, HardwireError, ModelError
 from hardwire.tools.harness import HARNESS, add_harness
 from hardwire.tools.nextpnr import RouteResult, place_and_route
 from hardwire.tools.yosys import SynthesisResult, synthesise
@@ -26,7 +26,10 @@ class NotVerilogError(HardwireError):
 
 
 def verilog_of(design: Design, folder: Path) -> list[Path]:
-    """Write (or find) the design's Verilog sources under `folder`; returns their paths."""
+    """Write (or find) the design's Verilog sources under `folder`; returns their paths.
+
+    Raises `ModelError` where the folder holds another text: its build was replaced or edited since.
+    """
     sources = [name for name in design.files if name.endswith(".v") and not name.startswith("tb/")]
     if not sources:
         raise NotVerilogError(f"design {design.name!r} has no Verilog files", hint="compile it with --backend verilog")
@@ -36,6 +39,11 @@ def verilog_of(design: Design, folder: Path) -> list[Path]:
         if not path.exists():
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text(design.files[name], encoding="utf-8")
+        elif path.read_text(encoding="utf-8") != design.files[name]:
+            raise ModelError(
+                f"design {design.name!r}: {str(path)!r} is not this design's; the build was replaced or edited since",
+                hint="load the build again, or save the design elsewhere",
+            )
         paths.append(path)
     return paths
 

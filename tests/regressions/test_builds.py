@@ -13,6 +13,7 @@ from whole_design import of, weights
 import hardwire as hw
 from hardwire.design import Design, load
 from hardwire.errors import ModelError
+from hardwire.implement import verilog_of
 from hardwire.ir.program import Access
 from hardwire.ir.storage import load_program, save_program
 from hardwire.network.graph import NetworkBuilder
@@ -137,3 +138,19 @@ def test_any_model_and_layer_name_makes_a_build(tmp_path, name):
 def test_a_design_is_shown_in_a_line(design):
     """Every array of every kernel was printed, thousands of lines in a notebook."""
     assert repr(replace(design)) == "Design(name='small', home=None)"
+
+
+def test_a_build_that_another_design_took_over_is_not_verified_as_ones_own(tmp_path):
+    """The other design's Verilog was simulated, and the result written into its report."""
+    first, second = _design(1), _design(2)
+    first.save(tmp_path / "build")
+    second.save(tmp_path / "build")
+    with pytest.raises(ModelError, match=r"small\.v' is not this design's; the build was replaced or edited since"):
+        verilog_of(first, tmp_path / "build")
+    assert verilog_of(second, tmp_path / "build") == [tmp_path / "build" / f"{second.module}.v"]
+
+
+def test_no_rows_have_no_codes(design):
+    """Ended in a `ValueError` of reshape."""
+    (codes,) = design.codes(np.zeros((0, 3)))
+    assert codes.shape == (0, 3)
