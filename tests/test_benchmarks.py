@@ -134,9 +134,10 @@ def test_a_failing_benchmark_is_named(run_all: ModuleType, tmp_path: Path, capsy
     assert "invalid literal" in capsys.readouterr().out
 
 
-def test_the_readme_shows_the_results(reference_network: ModuleType) -> None:
-    result = json.loads((HERE / "results" / "reference_network.json").read_text())
-    table = (HERE / "results" / "reference_network.md").read_text()
+@pytest.mark.parametrize("name", ["reference_network", "reference_network_stock"])
+def test_the_readme_shows_the_results(name: str, reference_network: ModuleType) -> None:
+    result = json.loads((HERE / "results" / f"{name}.json").read_text())
+    table = (HERE / "results" / f"{name}.md").read_text()
     assert reference_network.markdown(result) == table
     assert table in (HERE / "README.md").read_text()
     assert reference_network.mismatches(result) == 0
