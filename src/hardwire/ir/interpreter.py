@@ -96,8 +96,11 @@ def trace(program: Program, inputs: Sequence[Ints]) -> dict[str, Ints]:
         store[port.array][:, port.index] = codes
     for step in program.steps:
         kernel = program.kernels[step.kernel]
-        gathered = np.concatenate([store[r.array][:, r.index()] for r in step.reads], axis=2)
-        result = run_kernel(kernel, gathered.reshape(n * step.positions, -1))
+        # A kernel that makes constants reads nothing.
+        gathered = np.zeros((n, step.positions, 0), np.int64)
+        if step.reads:
+            gathered = np.concatenate([store[r.array][:, r.index()] for r in step.reads], axis=2)
+        result = run_kernel(kernel, gathered.reshape(n * step.positions, kernel.n_inputs))
         store[step.write.array][:, step.write.index()] = result.reshape(n, step.positions, -1)
     return store
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, ClassVar, TypeVar
 
 from hardwire.fixed import Floats
 from hardwire.network.graph import NetworkBuilder, Node, Shape
@@ -15,8 +15,8 @@ if TYPE_CHECKING:
     from hardwire.layers._lowering import Lowering, Wire
     from hardwire.network.graph import Network
 
-ImportRule = Callable[[Record, NetworkBuilder], str]
-"""Adds a record's nodes to the builder and returns the tensor that the layer's output is."""
+ImportRule = Callable[[Record, NetworkBuilder], "str | list[str]"]
+"""Adds a record's nodes to the builder and returns the tensor that the layer's output is, or a list of them."""
 
 
 class Registry:
@@ -34,10 +34,13 @@ class Registry:
 Registry.shared = Registry()
 
 
-def imports(source: str, *kinds: str) -> Callable[[ImportRule], ImportRule]:
+R = TypeVar("R", bound=ImportRule)
+
+
+def imports(source: str, *kinds: str) -> Callable[[R], R]:
     """Mark a function as the rule that imports `kinds` from `source` (`keras`, `onnx` or `torch`)."""
 
-    def register(rule: ImportRule) -> ImportRule:
+    def register(rule: R) -> R:
         for kind in kinds:
             if (source, kind) in Registry.shared.rules:
                 raise ValueError(f"{source} {kind} is imported twice")
@@ -66,6 +69,8 @@ class Layer(ABC):
     """Whether fixed-point inputs have a fixed-point result; if not, the node needs an `output` quantiser."""
     weights: ClassVar[tuple[str, ...]] = ()
     """Parameters that calibration rounds, in order: the factor first, then what is added to the product."""
+    takes_offset: ClassVar[bool] = False
+    """Whether `lower` understands wires with an offset; otherwise it is added to their integers first."""
     moves: ClassVar[bool] = False
     """Whether the layer only rearranges elements (reshape, transpose, concatenation)."""
 

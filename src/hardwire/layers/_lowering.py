@@ -6,7 +6,7 @@ scale per element. Rules take wires, build one kernel each, and apply it at ever
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from typing import Any
@@ -28,12 +28,15 @@ from hardwire.quantiser import Quantiser
 class Wire:
     """A tensor as elements `index` (int32, the tensor's shape) of Program array `array`.
 
-    `scale` holds exact `Fraction`s that broadcast to the shape: `value = integer × scale`.
+    `scale` holds exact `Fraction`s that broadcast to the shape: `value = integer × scale + offset`. An `offset` (same,
+    None for none) is a constant too fine for the integers, such as a float bias; only rules of layers with
+    `takes_offset` ever see one.
     """
 
     array: str
     index: Ids
     scale: NDArray[Any]
+    offset: NDArray[Any] | None = None
 
     @property
     def shape(self) -> Shape:
@@ -49,8 +52,25 @@ class Wire:
         return Wire(self.array, np.asarray(index, np.int32, order="C"), scale)
 
 
+@dataclass(frozen=True, eq=False)
+class Part:
+    """A kernel that fills a share of an array.
+
+    `reads`: per operand wire the element indices (positions, k) within its array. Position p's outputs go to the
+    elements `base[p] + offsets` of the new array; without `offsets` they lie side by side.
+    """
+
+    kernel: Kernel
+    reads: Sequence[tuple[Wire, Ids]]
+    base: Ids
+    offsets: Ids | None = None
+
+
 ElementRule = Callable[[KernelBuilder, list[int], tuple[int, ...]], int]
-"""(builder, operand values of this element, element index in the kernel's block) → result value."""
+"""(builder, operand values of this element, element index in the tensor) → result value."""
+
+_MOST_KINDS = 4
+"""Different kernels along an axis up to which positions are grouped by them."""
 
 
 class Lowering:
@@ -96,45 +116,107 @@ class Lowering:
         `reads`: per operand wire the element indices (positions, k) within its array; together they are the kernel's
         inputs in order. The outputs, position by position, fill a new array shaped `shape` with `scale` (broadcast).
         """
-        name = kernel.name
-        count = 1
+        positions, outputs = len(reads[0][1]), len(kernel.outputs)
+        part = Part(kernel, reads, np.arange(positions, dtype=np.int32) * outputs)
+        return self.assemble(node, [part], shape, scale)
+
+    def assemble(self, node: Node, parts: Sequence[Part], shape: Shape, scale: NDArray[Any]) -> Wire:
+        """Fill a new array shaped `shape` with `scale` (broadcast) from kernels that write a share of it each."""
+        size = int(np.prod(shape, dtype=np.int64))
+        lo, hi = np.zeros(size, np.int64), np.zeros(size, np.int64)
+        full = np.broadcast_to(scale, shape)
+        array = self.new_array(node.name, lo, hi, full.reshape(size))
+        for part in parts:
+            kernel = self._added(part.kernel)
+            offsets = np.arange(len(kernel.outputs), dtype=np.int32) if part.offsets is None else part.offsets
+            write = Access(array, np.asarray(part.base, np.int32), np.asarray(offsets, np.int32))
+            target = write.index()
+            lo[target], hi[target] = kernel.lo[kernel.outputs], kernel.hi[kernel.outputs]
+            reads = tuple(self._access(wire.array, index) for wire, index in part.reads)
+            self.steps.append(Step(node.name, kernel.name, reads, write))
+        return Wire(array, np.arange(size, dtype=np.int32).reshape(shape), full)
+
+    def _added(self, kernel: Kernel) -> Kernel:
+        """Enter a kernel under a name of its own."""
+        name, count = kernel.name, 1
         while name in self.kernels:
             count += 1
             name = f"{kernel.name}.{count}"
-        kernel = kernel.with_(name=name)
-        self.kernels[name] = kernel
-        positions, outputs = len(reads[0][1]), len(kernel.outputs)
-        size = positions * outputs
-        lo = np.tile(kernel.lo[kernel.outputs], positions)
-        hi = np.tile(kernel.hi[kernel.outputs], positions)
-        flat_scale = np.broadcast_to(scale, shape).reshape(size)
-        array = self.new_array(node.name, lo, hi, flat_scale)
-        accesses = tuple(self._access(wire.array, index) for wire, index in reads)
-        write = Access(array, (np.arange(positions) * outputs).astype(np.int32), np.arange(outputs, dtype=np.int32))
-        self.steps.append(Step(node.name, name, accesses, write))
-        return Wire(array, np.arange(size, dtype=np.int32).reshape(shape), np.broadcast_to(scale, shape))
+        self.kernels[name] = kernel.with_(name=name)
+        return self.kernels[name]
 
     def _access(self, array: str, index: Ids) -> Access:
-        base, offsets = index[:, 0], index[0] - index[0, 0]
-        if not np.array_equal(base[:, None] + offsets[None, :], index):
+        if not regular(index):
             # A view that no base-plus-offset rule describes (rare): copied into order once.
             array, index = self._copied(array, index)
             return self._access(array, index)
-        return Access(array, base.astype(np.int32), offsets.astype(np.int32))
+        return Access(array, index[:, 0].astype(np.int32), (index[0] - index[0, 0]).astype(np.int32))
 
     def _copied(self, array: str, index: Ids) -> tuple[str, Ids]:
+        """Copy elements into a new array in the order of `index`; elements of one range share a kernel of one value."""
         source = self.arrays[array]
         flat = index.ravel()
         scale = np.broadcast_to(source.scale, (source.size,))[flat]
         # Named as its array, which may be copied more than once.
         name = self.new_array(f"{array}.order", source.lo[flat], source.hi[flat], scale)
-        kernel = KernelBuilder(name, source.lo[flat], source.hi[flat], origin=array).build(range(len(flat)))
-        self.kernels[name] = kernel
-        order = np.arange(len(flat), dtype=np.int32)
+        ranges, group = np.unique(np.stack([source.lo[flat], source.hi[flat]], axis=1), axis=0, return_inverse=True)
         zero = np.zeros(1, np.int32)
-        read = Access(array, zero, flat.astype(np.int32))
-        self.steps.append(Step(kernel.name, kernel.name, (read,), Access(name, zero, order)))
-        return name, order.reshape(index.shape)
+        for g, (lo, hi) in enumerate(ranges):
+            (members,) = np.nonzero(group.reshape(-1) == g)
+            kernel = self._added(KernelBuilder(name, [lo], [hi], origin=array).build([0]))
+            read = Access(array, flat[members].astype(np.int32), zero)
+            self.steps.append(Step(name, kernel.name, (read,), Access(name, members.astype(np.int32), zero)))
+        return name, np.arange(len(flat), dtype=np.int32).reshape(index.shape)
+
+    def ordered(self, wire: Wire) -> Wire:
+        """Return a copy of a wire in its own order, for windows over a view that repeats or reorders elements."""
+        array, index = self._copied(wire.array, wire.index.reshape(1, -1))
+        return Wire(array, index.reshape(wire.shape), wire.scale)
+
+    def padded(self, node: Node, wire: Wire, padding: Sequence[tuple[int, int]], value: Fraction = Fraction(0)) -> Wire:
+        """Surround a wire with a constant, `padding` (before, after) each axis; a copy of the elements and the border.
+
+        The elements are copied block by block along an axis without padding (the channels); the border has kernels
+        without inputs. Scales of the border are those of the nearest element; `value` must be a multiple of them.
+        """
+        pads = [(int(before), int(after)) for before, after in padding]
+        if not any(before or after for before, after in pads):
+            return wire
+        plain = [axis for axis, pad in enumerate(pads) if pad == (0, 0)]
+        block = max(plain, key=lambda axis: (_contiguous(wire.index, axis), axis)) if plain else -1
+        order = [axis for axis in range(len(pads)) if axis != block] + ([block] if plain else [])
+        index, scales = wire.index.transpose(order), wire.scales().transpose(order)
+        if not plain:
+            index, scales = index[..., None], scales[..., None]
+        k = index.shape[-1]
+        around = [pads[axis] for axis in order if axis != block]
+        lead = tuple(dim + before + after for dim, (before, after) in zip(index.shape, around, strict=False))
+        inside = np.zeros(lead, bool)
+        inside[tuple(slice(b, b + dim) for dim, (b, _) in zip(index.shape, around, strict=False))] = True
+        nearest = np.ix_(
+            *(np.clip(np.arange(-b, dim + a), 0, dim - 1) for dim, (b, a) in zip(index.shape, around, strict=False))
+        )
+        border_scale = scales[nearest]
+        places = np.arange(inside.size, dtype=np.int32) * k
+        reads = [(wire, index.reshape(-1, k))]
+        copy = KernelBuilder(node.name, *self.window_range(reads)).build(range(k))
+        parts = [Part(copy, reads, places[inside.ravel()])]
+        outside = places[~inside.ravel()]
+        codes = np.zeros((len(outside), k), np.int64)
+        if value:
+            ratios = value / border_scale.reshape(-1, k)[~inside.ravel()]
+            if any(ratio.denominator != 1 for ratio in ratios.flat):
+                raise RangeError(f"layer {node.name!r}: the padding {float(value):.6g} is no multiple of the scale")
+            codes = ratios.astype(object).astype(np.int64)
+        rows, group = np.unique(codes, axis=0, return_inverse=True)
+        for g, row in enumerate(rows):
+            builder = KernelBuilder(node.name, [], [])
+            kernel = builder.build([builder.const(int(code)) for code in row])
+            parts.append(Part(kernel, (), outside[group.reshape(-1) == g]))
+        out = self.assemble(node, parts, (*lead, k), border_scale)
+        back = np.argsort(order) if plain else range(len(order) + 1)
+        moved = out.view(out.index.transpose(back), out.scales().transpose(back))
+        return moved if plain else moved.view(moved.index[..., 0], moved.scales()[..., 0])
 
     def settled(self, wire: Wire) -> Wire:
         """Return the wire itself, or a copy where its scale is not that of its array: a port has the array's."""
@@ -146,6 +228,33 @@ class Lowering:
         scale[:] = wire.scales().ravel()
         self.arrays[array] = replace(self.arrays[array], scale=scale)
         return Wire(array, index.reshape(wire.shape), scale.reshape(wire.shape))
+
+    def with_offset_added(self, name: str, wire: Wire) -> Wire:
+        """Return the wire of tensor `name` with its offset, if any, among its integers; exact.
+
+        Raises `RangeError` naming the tensor where that takes more than 62 bits.
+        """
+        if wire.offset is None:
+            return wire
+        offset: NDArray[Any] = np.broadcast_to(wire.offset, wire.shape)
+        own: NDArray[Any] = wire.scales()
+        scale = np.empty(wire.shape, object)
+        for at in np.ndindex(wire.shape):
+            parts: list[Any] = [own[at], offset[at]]
+            scale[at] = common_scale(parts)
+
+        def add(builder: KernelBuilder, values: list[int], at: tuple[int, ...]) -> int:
+            full = (0,) * (len(wire.shape) - len(at)) + at if wire.shape else ()
+            factor, constant = integer_ratio(own[full], scale[full]), integer_ratio(offset[full], scale[full])
+            if factor is None or constant is None or max(abs(factor), abs(constant)) >= 1 << MAX_BITS:
+                raise RangeError(
+                    f"layer {name!r}: its bias and its weights span more than {MAX_BITS} bits",
+                    hint="a quantiser right after the layer, or a bias on a coarser grid",
+                )
+            return builder.linear(values, [factor], constant)
+
+        node = Node("identity", name, (), (name,))
+        return self.elementwise(node, [Wire(wire.array, wire.index, own)], add, scale, [offset])
 
     def windows(self, wire: Wire, inner: int) -> Ids:
         """Element indices (positions, k): the last `inner` axes are a window, the axes before it positions."""
@@ -169,29 +278,40 @@ class Lowering:
     ) -> Wire:
         """Apply `rule` to every element of equally shaped wires (broadcast them first with `broadcast`).
 
-        Axes along which neither the scales nor the `varying` arrays change become positions of one kernel; the last
-        axis is always inside the kernel. The rule is told the element's index in the kernel's block.
+        Axes along which neither the scales nor the `varying` arrays change become positions of one kernel; where they
+        take few values (averages at a border), each has a kernel of its own. At least one axis is inside the kernel.
+        The rule is told the element's index; on axes of positions it is that of an element which stands for all.
         """
         shape = wires[0].shape if wires[0].shape else (1,)
         views = [wire.view(wire.index.reshape(shape), wire.scales().reshape(shape)) for wire in wires]
         facts = [view.scale for view in views] + [np.broadcast_to(v, wires[0].shape).reshape(shape) for v in varying]
         facts.append(np.broadcast_to(scale, wires[0].shape).reshape(shape))
-        lead = 0
-        while lead < len(shape) - 1 and all(_uniform_along(fact, lead) for fact in facts):
-            lead += 1
-        inner = len(shape) - lead
-        reads = [(view, self.windows(view, inner)) for view in views]
-        lo, hi = self.window_range(reads)
-        builder = KernelBuilder(node.name, lo, hi)
-        block = shape[lead:]
-        k = int(np.prod(block))
-        results = [
-            rule(builder, [w * k + e for w in range(len(views))], tuple(int(i) for i in np.unravel_index(e, block)))
-            for e in range(k)
-        ]
-        kernel = builder.build(results)
-        out = self.apply(node, kernel, reads, shape, np.broadcast_to(scale, wires[0].shape).reshape(shape))
-        return out.view(out.index.reshape(wires[0].shape), out.scales().reshape(wires[0].shape))
+        labels = [_labels(facts, axis) for axis in range(len(shape))]
+        inner = [a for a, label in enumerate(labels) if (kinds := label.max() + 1) > 1 and kinds > _few(shape[a])]
+        if not inner:
+            candidates = [axis for axis in range(len(shape)) if labels[axis].max() == 0] or [len(shape) - 1]
+            inner = [max(candidates, key=lambda axis: (_contiguous(views[0].index, axis), axis))]
+        outer = [axis for axis in range(len(shape)) if axis not in inner]
+        order = [*outer, *inner]
+        block = tuple(shape[axis] for axis in inner)
+        lead = tuple(shape[axis] for axis in outer)
+        k, positions = int(np.prod(block)), int(np.prod(lead, dtype=np.int64))
+        tables = [(view, view.index.transpose(order).reshape(positions, k)) for view in views]
+        parts = []
+        for members, first in _groups([labels[axis] for axis in outer], lead):
+            reads = [(view, table[members]) for view, table in tables]
+            builder = KernelBuilder(node.name, *self.window_range(reads))
+            results = []
+            for e in range(k):
+                at = [0] * len(shape)
+                for axis, i in zip(order, (*first, *(int(i) for i in np.unravel_index(e, block))), strict=True):
+                    at[axis] = i
+                results.append(rule(builder, [w * k + e for w in range(len(views))], tuple(at)))
+            parts.append(Part(builder.build(results), reads, members * k))
+        spread = np.broadcast_to(scale, wires[0].shape).reshape(shape)
+        out = self.assemble(node, parts, (*lead, *block), spread.transpose(order))
+        index = out.index.transpose(np.argsort(order))
+        return out.view(index.reshape(wires[0].shape), spread.reshape(wires[0].shape))
 
     def aligned(self, node: Node, wires: Sequence[Wire]) -> list[Wire]:
         """Bring equally shaped wires to one common scale per element, exactly (integer multiples only)."""
@@ -227,11 +347,54 @@ class Lowering:
         return self.elementwise(node, [wire], multiply, target, [ratio])
 
 
-def _uniform_along(fact: NDArray[Any], axis: int) -> bool:
-    if fact.strides[axis] == 0 or fact.shape[axis] == 1:
-        return True
-    first = np.take(fact, [0], axis=axis)
-    return bool(np.all(fact == first))
+def regular(index: Ids) -> bool:
+    """Whether element indices (positions, k) are a base for each position plus offsets that all positions share."""
+    return np.array_equal(index[:, :1] + (index[:1] - index[0, 0]), index)
+
+
+def _contiguous(index: Ids, axis: int) -> bool:
+    """Whether neighbours along an axis are neighbours in the array."""
+    line = np.moveaxis(index, axis, -1).reshape(-1, index.shape[axis])[0]
+    return len(line) > 1 and bool(line[1] == line[0] + 1)
+
+
+def _few(size: int) -> int:
+    """How many different kernels along an axis of `size` still count as few."""
+    return min(_MOST_KINDS, size // 2)
+
+
+def _labels(facts: Sequence[NDArray[Any]], axis: int) -> NDArray[np.int64]:
+    """A number for every index along an axis, equal where all facts are."""
+    columns = [_slice_labels(fact, axis) for fact in facts]
+    _, label = np.unique(np.stack(columns, axis=1), axis=0, return_inverse=True)
+    return np.asarray(label.reshape(-1), np.int64)
+
+
+def _slice_labels(fact: NDArray[Any], axis: int) -> NDArray[np.int64]:
+    size = fact.shape[axis]
+    if fact.strides[axis] == 0 or size == 1:
+        return np.zeros(size, np.int64)
+    once = fact[tuple(slice(0, 1) if stride == 0 else slice(None) for stride in fact.strides)]
+    rows = np.moveaxis(once, axis, 0).reshape(size, -1)
+    if rows.dtype == object:
+        known: dict[Any, int] = {}
+        numbers = [known.setdefault(value, len(known)) for value in rows.ravel().tolist()]
+        rows = np.array(numbers, np.int64).reshape(rows.shape)
+    if np.all(rows == rows[:1]):
+        return np.zeros(size, np.int64)
+    seen: dict[bytes, int] = {}
+    return np.array([seen.setdefault(row.tobytes(), len(seen)) for row in rows], np.int64)
+
+
+def _groups(labels: Sequence[NDArray[np.int64]], lead: Shape) -> Iterator[tuple[Ids, tuple[int, ...]]]:
+    """Positions (flat in `lead`) that share every label, and the index of the first of them."""
+    number = np.zeros(lead, np.int64)
+    for axis, label in enumerate(labels):
+        number = number * (int(label.max()) + 1) + label.reshape(-1, *(1,) * (len(lead) - axis - 1))
+    _, first = np.unique(number.ravel(), return_index=True)
+    for position in np.sort(first):
+        (members,) = np.nonzero(number.ravel() == number.ravel()[position])
+        yield members.astype(np.int32), tuple(int(i) for i in np.unravel_index(position, lead))
 
 
 def broadcast(wire: Wire, shape: Shape) -> Wire:
@@ -250,15 +413,24 @@ def lower(network: Network, input_quantisers: Mapping[str, Quantiser]) -> Progra
     for name in network.inputs:
         wires[name], port = low.input(name, network.shapes[name], input_quantisers[name])
         ports.append(port)
+    plain: dict[str, Wire] = {}
+
+    def without_offset(tensor: str) -> Wire:
+        if tensor not in plain:
+            plain[tensor] = low.with_offset_added(tensor, wires[tensor])
+        return plain[tensor]
+
     for node in network.nodes:
-        wire = layer_of(node).lower(node, low, [wires[tensor] for tensor in node.inputs])
+        layer = layer_of(node)
+        inputs = [wires[tensor] if layer.takes_offset else without_offset(tensor) for tensor in node.inputs]
+        wire = layer.lower(node, low, inputs)
         if wire.shape != tuple(network.shapes[node.outputs[0]]):
             raise ModelError(
                 f"layer {node.name!r}: lowering gave the shape {wire.shape}, expected {network.shapes[node.outputs[0]]}"
             )
         wires[node.outputs[0]] = wire
     for name in network.outputs:
-        wires[name] = low.settled(wires[name])
+        wires[name] = low.settled(without_offset(name))
     outputs = tuple(
         Port(name, wires[name].array, wires[name].index.ravel().astype(np.int32), wires[name].shape)
         for name in network.outputs

@@ -25,7 +25,7 @@ _HALVES = {
 """What the roundings that look at the sign are below zero, and from zero on."""
 
 
-def round_scaled(b: KernelBuilder, a: int, factor: Fraction, mode: Rounding, offset: int = 0) -> int:
+def round_scaled(b: KernelBuilder, a: int, factor: Fraction, mode: Rounding, offset: Fraction | int = 0) -> int:
     """Return the value `round(a × factor + offset)`, exact for every `a` in its proven range; `factor` > 0.
 
     A power of two is a shift. Any other rational becomes `(a·m + c) >> s` with the smallest `s` for which integers
@@ -33,14 +33,14 @@ def round_scaled(b: KernelBuilder, a: int, factor: Fraction, mode: Rounding, off
     none exist, the function is split at zero (roundings that look at the sign), computed in full width (a denominator
     that is a power of two), or looked up. Raises `RangeError` naming the layer when none of this is possible.
     """
-    if fraction_bits(factor) is not None:
+    if fraction_bits(factor) is not None and _whole(factor, offset):
         return _in_full(b, a, factor, mode, offset)
     lo, hi = b.range(a)
     first, last = (exact_round(end * factor + offset, mode) for end in (lo, hi))
     if first == last:
         return b.const(first)
     steps = last - first
-    whole = factor.denominator & (factor.denominator - 1) == 0
+    whole = factor.denominator & (factor.denominator - 1) == 0 and _whole(factor, offset)
     if steps <= _MAX_STEPS:
         y = _multiplied(b, a, factor, mode, offset)
         if y is not None:
@@ -64,13 +64,18 @@ def round_scaled(b: KernelBuilder, a: int, factor: Fraction, mode: Rounding, off
     )
 
 
-def _in_full(b: KernelBuilder, a: int, factor: Fraction, mode: Rounding, offset: int) -> int:
+def _whole(factor: Fraction, offset: Fraction | int) -> bool:
+    """Whether the offset is on the grid of `a × factor`."""
+    return (Fraction(offset) * factor.denominator).denominator == 1
+
+
+def _in_full(b: KernelBuilder, a: int, factor: Fraction, mode: Rounding, offset: Fraction | int) -> int:
     """Multiply by the whole numerator and round by the denominator, a power of two."""
     shift = factor.denominator.bit_length() - 1
-    return b.round(b.linear([a], [factor.numerator], offset << shift), shift, mode)
+    return b.round(b.linear([a], [factor.numerator], int(Fraction(offset) * factor.denominator)), shift, mode)
 
 
-def _multiplied(b: KernelBuilder, a: int, factor: Fraction, mode: Rounding, offset: int) -> int | None:
+def _multiplied(b: KernelBuilder, a: int, factor: Fraction, mode: Rounding, offset: Fraction | int) -> int | None:
     """Return `(a·m + c) >> s` if such integers exist within the width of a value, else None."""
     lo, hi = b.range(a)
     first, last = (exact_round(end * factor + offset, mode) for end in (lo, hi))
@@ -111,7 +116,7 @@ def exact_round(value: Fraction, mode: Rounding) -> int:
     return below + int(up)
 
 
-def _first_reaching(target: int, factor: Fraction, mode: Rounding, offset: int) -> int:
+def _first_reaching(target: int, factor: Fraction, mode: Rounding, offset: Fraction | int) -> int:
     """Smallest integer a with round(a × factor + offset) ≥ target; every mode is monotone."""
     guess = ceil((target - 1 - offset) / factor)
     while exact_round(guess * factor + offset, mode) >= target:

@@ -6,6 +6,7 @@ Keras `Dense`, ONNX `Gemm` and `MatMul` with a constant, PyTorch `linear`, `addm
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from fractions import Fraction
 from typing import Any
 
@@ -24,6 +25,10 @@ from hardwire.layers._scales import column_codes, common_scale
 from hardwire.network.graph import NetworkBuilder, Node, Shape
 from hardwire.network.records import Record
 from hardwire.quantiser import Quantiser
+
+
+_FINER = 16
+"""How many times finer than the products a bias may be and still be added to them as an integer."""
 
 
 class Dense(Layer):
@@ -77,11 +82,13 @@ class Dense(Layer):
         read = (x, low.windows(x, 1))
         builder = KernelBuilder(node.name, *low.window_range([read]))
         outputs, scales = [], []
+        # A bias much finer than the products is no use as integers: it travels beside them.
+        apart = any(units[j] * unit / common_scale([units[j] * unit, bias[j]]) > _FINER for j in range(m))
         for j in range(m):
             scale = units[j] * unit
-            finest = common_scale([scale, bias[j]])
+            finest = scale if apart else common_scale([scale, bias[j]])
             column = [int(c) * (scale / finest).numerator for c in codes[:, j]]
-            offset = (bias[j] / finest).numerator
+            offset = 0 if apart else (bias[j] / finest).numerator
             if max((abs(c) for c in [*column, offset]), default=0) >= 1 << MAX_BITS:
                 raise RangeError(
                     f"layer {node.name!r}: the weights and bias of neuron {j} span more than {MAX_BITS} bits",
@@ -90,7 +97,8 @@ class Dense(Layer):
             outputs.append(builder.linear(range(k), column, offset))
             scales.append(finest)
         kernel = builder.build(outputs)
-        return low.apply(node, kernel, [read], (*x.shape[:-1], m), fractions(scales))
+        y = low.apply(node, kernel, [read], (*x.shape[:-1], m), fractions(scales))
+        return replace(y, offset=fractions(bias)) if apart else y
 
     def examples(self) -> Iterator[Example]:
         """Vectors and matrices, with and without bias, with per-channel weight scales."""
@@ -99,6 +107,7 @@ class Dense(Layer):
             ("vector", (5,), {"bias": rng.integers(-8, 8, 3) / 8}),
             ("rows", (2, 4), {}),
             ("scaled", (4,), {"kernel_scale": np.array([0.5, 0.3, 0.7]), "bias": np.zeros(3)}),
+            ("float_bias", (4,), {"kernel_scale": np.array([0.5, 0.3, 0.7]), "bias": np.array([0.1, -0.71, 1 / 3])}),
         ):
             net = NetworkBuilder(f"dense_{name}")
             x = net.input("x", shape)
@@ -107,6 +116,8 @@ class Dense(Layer):
             kernel: NDArray[Any] = rng.integers(-15, 16, (shape[-1], 3))
             kernel = kernel if "kernel_scale" in extra else kernel / 16
             y = net.add("dense", "fc", [x], {}, {"kernel": kernel, **extra})
+            if name == "float_bias":
+                y = net.add("quantise", "out", [y], {"quantiser": Quantiser.of_type(kind, Rounding.RND_CONV)})
             yield Example(name, net.build([y]))
 
 

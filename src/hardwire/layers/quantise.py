@@ -23,6 +23,7 @@ class Quantise(Layer):
     """Attr `quantiser`: a `Quantiser` whose fields broadcast to the tensor's shape."""
 
     kind = "quantise"
+    takes_offset = True
 
     def shape(self, node: Node, inputs: Sequence[Shape]) -> Shape:
         """Return the input's shape."""
@@ -66,7 +67,8 @@ def quantise_wire(node: Node, low: Lowering, x: Wire, quantiser: Quantiser) -> W
     target = np.broadcast_to(quantiser.scales(), x.shape)
     own = x.scales()
     codes_lo, codes_hi = np.broadcast_to(q.lo - q.zero, x.shape), np.broadcast_to(q.hi - q.zero, x.shape)
-    if np.all(own == target):
+    offset = None if x.offset is None else np.broadcast_to(x.offset, x.shape)
+    if offset is None and np.all(own == target):
         lo, hi = low.range(x)
         if np.all(lo >= codes_lo) and np.all(hi <= codes_hi):
             return x
@@ -77,11 +79,13 @@ def quantise_wire(node: Node, low: Lowering, x: Wire, quantiser: Quantiser) -> W
         (value,) = values
         factor = own[full] / target[full]
         before = int(zero[full]) if quantiser.zero_first else 0
+        constant = before if offset is None else before + offset[full] / target[full]
         # A rounding that looks at the sign or at even codes shifts with a zero point that is added before it.
-        rounded = b.linear([round_scaled(b, value, factor, quantiser.rounding, before)], [1], -before)
+        rounded = b.linear([round_scaled(b, value, factor, quantiser.rounding, constant)], [1], -before)
         return overflow(b, rounded, int(codes_lo[full]), int(codes_hi[full]), quantiser.overflow)
 
-    return low.elementwise(node, [x], rule, target, [codes_lo, codes_hi])
+    varying = [codes_lo, codes_hi] if offset is None else [codes_lo, codes_hi, offset]
+    return low.elementwise(node, [x], rule, target, varying)
 
 
 # --- ONNX (QONNX; `QuantizeLinear` and `DequantizeLinear` are paired by the frontend)

@@ -31,7 +31,8 @@ def unroll(program: Program) -> Program:
     all_tables: list[Ints] = []
     for step in program.steps:
         kernel = program.kernels[step.kernel]
-        given = np.concatenate([where[r.array][r.index()] for r in step.reads], axis=1)
+        nothing = np.zeros((step.positions, 0), np.int32)
+        given = np.concatenate([nothing, *(where[r.array][r.index()] for r in step.reads)], axis=1)
         block, target = _instances(kernel, given, size, terms, tables, origins)
         where[step.write.array][step.write.index()] = target
         blocks.append(block)
