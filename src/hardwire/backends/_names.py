@@ -8,6 +8,8 @@ from hardwire.ir.ops import OpCode
 from hardwire.schedule.circuit import Circuit
 
 _LONGEST = 48
+_OWN_STEMS = frozenset({"table", "valid"})
+"""Stems of names that the back ends make up themselves: lookup functions, the valid chain."""
 
 
 def legal(name: str) -> str:
@@ -31,7 +33,7 @@ def signal_names(circuit: Circuit) -> list[str]:
     """
     kernel = circuit.kernel
     names = [""] * len(kernel)
-    stems: set[str] = {bus.name for bus in (*circuit.inputs, *circuit.outputs)}
+    stems: set[str] = {*_OWN_STEMS, *(bus.name for bus in (*circuit.inputs, *circuit.outputs))}
     for bus in circuit.inputs:
         for k, element in enumerate(bus.elements):
             if element.value >= 0 and not names[element.value]:
