@@ -67,7 +67,7 @@ class Calibration:
 
 @dataclass
 class _Plan:
-    """Fractional bits by site; a site is a tensor (`t:NAME`) or a node's weights (`w:NAME`)."""
+    """Fractional bits by site; a site is a tensor (`t:NAME`, inside a node `t:NODE/NAME`) or weights (`w:NODE`)."""
 
     frac: dict[str, int] = field(default_factory=dict)
 
@@ -191,6 +191,8 @@ class _Search:
         self.network = network
         self.tensors = tensors
         self.sites: dict[str, tuple[bool, Ints, int]] = {}
+        self.inside: dict[str, tuple[str, ...]] = {}
+        """Names of the tensors inside a node that have sites, by the node's name."""
         self.finer: dict[str, Ints] = {}
         """Fractional bits that each channel of an input has beyond the site's; its weights have as many fewer."""
         producers = {out: node for node in network.nodes for out in node.outputs}
@@ -206,14 +208,19 @@ class _Search:
                             self._site(root, _MAX_TABLE_BITS if not layer.exact else _MAX_TABLE_BITS + 6)
             if not layer.exact:
                 self._site(node.outputs[0], _MAX_TABLE_BITS + 6)
+            within = layer.internal_sites(node, [tensors[name] for name in node.inputs])
+            for name, site in within.items():
+                limit = _MAX_TABLE_BITS if site.table else _MAX_TABLE_BITS + 6
+                self._site(f"{node.name}/{name}", limit, site.values)
+            self.inside[node.name] = tuple(within)
         self.weighted = [node for node in network.nodes if layer_of(node).multiplies(node) and layer_of(node).weights]
 
-    def _site(self, tensor: str, limit: int) -> None:
+    def _site(self, tensor: str, limit: int, values: Floats | None = None) -> None:
         if tensor in self.sites:
             signed, bits, old = self.sites[tensor]
             self.sites[tensor] = (signed, bits, min(old, limit))
             return
-        x = self.tensors[tensor]
+        x = self.tensors[tensor] if values is None else values
         lead = tuple(range(max(1, x.ndim - 1)))
         low, high = x.min(axis=lead), x.max(axis=lead)
         self.sites[tensor] = (bool(np.any(low < 0)), _integer_bits(low, high), limit)
@@ -284,6 +291,10 @@ class _Search:
             site = f"w:{node.name}"
             if site in plan.frac:
                 fresh = fresh.with_(params=self._rounded(node, plan.frac[site], plan))
+            if within := self.inside[node.name]:
+                keys = {name: f"{node.name}/{name}" for name in within}
+                types = {name: self.quantiser(key, plan.frac[f"t:{key}"]) for name, key in keys.items()}
+                fresh = fresh.with_(attrs={**fresh.attrs, "types": types})
             output = node.outputs[0]
             if not layer_of(node).exact:
                 quantiser = self.quantiser(output, plan.frac[f"t:{output}"])

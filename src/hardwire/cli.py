@@ -78,7 +78,7 @@ def compile_command(
     exact: Annotated[bool, typer.Option("--exact", help="Take every parameter as it stands, round nothing.")] = False,
     weights: Annotated[Path | None, typer.Option(help="Separate weights file.")] = None,
     example: Annotated[Path | None, typer.Option(help="Example inputs, for models that state no shapes.")] = None,
-    backend: Annotated[str, typer.Option(help="Output language.")] = "verilog",
+    backend: Annotated[str, typer.Option(help="Output language; emulator for none.")] = "verilog",
     effort: Annotated[int, typer.Option(help="Solver effort; 0 is quick.")] = 1,
     seed: Annotated[int, typer.Option(help="Solver seed.")] = 0,
     as_json: Json = False,
@@ -159,7 +159,7 @@ def verify(
     else:
         out.print(verification_table(found))
     check(found)
-    if found["emulator_rtl"].get("mismatches") is None:
+    if "emulator_rtl" in found and found["emulator_rtl"]["mismatches"] is None:
         raise VerificationError("the Verilog was not simulated", hint=found["emulator_rtl"]["why"])
 
 

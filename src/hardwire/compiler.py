@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 
 from hardwire import backends, frontends
-from hardwire.calibrate import Calibration, Metric, check_data
+from hardwire.calibrate import Calibration, Metric, check_data, fidelity_of
 from hardwire.calibrate import calibrate as choose_types
-from hardwire.design import Design, module_name
+from hardwire.design import EMULATOR, Design, Hardware, module_name
 from hardwire.errors import ModelError
 from hardwire.fixed import FixedType, Ints
 from hardwire.ir import interpreter
@@ -20,17 +20,20 @@ from hardwire.layers._lowering import lower
 from hardwire.layers.softmax import largest_error
 from hardwire.network.graph import Network
 from hardwire.network.prepare import input_quantisers, prepare, same_quantiser
-from hardwire.network.reference import forward_all
+from hardwire.network.reference import forward, forward_all
 from hardwire.passes.pipelines import flatten, simplify
 from hardwire.quantiser import Quantiser
 from hardwire.report.schema import circuit_report, compile_report
 from hardwire.schedule import Circuit, schedule
+from hardwire.schedule.fit import check_hopeless
 from hardwire.solver import AdderGraph, FullAdderCost, solve_cached
 from hardwire.targets import Target
 from hardwire.targets import target as find_target
 from hardwire.verification import edge_codes
 
 _MEASURED_ROWS = 4000
+_OPEN_BITS = 16
+"""Magnitude bits from which the type of an open input is searched downwards."""
 _BENCH_VECTORS = 128
 """Vectors that the written test bench brings, from the edges of every input range."""
 
@@ -75,7 +78,8 @@ def compile(
     """
     say = progress or (lambda _text: None)
     part = find_target(target)
-    backends.backend(backend)
+    if backend != EMULATOR:
+        backends.backend(backend)
     types = _types(input_type)
     say("reading the model")
     if not isinstance(model, Network):
@@ -108,14 +112,12 @@ def compile(
             "type to take every parameter as it stands",
         )
     if calibrate is not None and calibration is None and types is None:
-        types = _open_input_types(network, _arrays(calibrate, network)) or None
+        types = _open_input_types(network, _arrays(calibrate, network), fidelity) or None
     quantisers = input_quantisers(network, types)
     say("lowering to integers")
     program = simplify(lower(network, quantisers))
     if calibrate is not None:
         _measure_softmax(network, program, quantisers, _arrays(calibrate, network))
-    solve = partial(_solve, cost=FullAdderCost(part.costs.adder_overhead), effort=effort, seed=seed)
-    flat = flatten(program, solve, progress=lambda kernel: say(f"solving {kernel}"))
     options = {
         "target": part.name,
         "clock_mhz": clock_mhz,
@@ -127,10 +129,16 @@ def compile(
         "seed": seed,
         "input_type": _types_text(types),
     }
+    if backend == EMULATOR:
+        report = compile_report(network, program, None, part, calibration, options, [])
+        return Design(network.name, program, None, part, report)
+    check_hopeless(program, part)
+    solve = partial(_solve, cost=FullAdderCost(part.costs.adder_overhead), effort=effort, seed=seed)
+    flat = flatten(program, solve, progress=lambda kernel: say(f"solving {kernel}"))
     say("scheduling")
     circuit, files = _scheduled(network.name, flat, part, options)
     report = compile_report(network, program, circuit, part, calibration, options, sorted(files))
-    return Design(network.name, program, flat, circuit, part, files, report)
+    return Design(network.name, program, Hardware(flat, circuit, files), part, report)
 
 
 def retarget(design: Design, target: str | Target) -> Design:
@@ -151,7 +159,7 @@ def retarget(design: Design, target: str | Target) -> Design:
     for stale in ("synthesis", "timing"):
         report.pop(stale, None)
     report["program"] = {**report["program"], "register_bits": int(circuit.register_bits.sum())}
-    return Design(design.name, design.program, design.flat, circuit, part, files, report)
+    return Design(design.name, design.program, Hardware(design.flat, circuit, files), part, report)
 
 
 def _scheduled(name: str, flat: Program, part: Target, options: Mapping[str, Any]) -> tuple[Circuit, dict[str, str]]:
@@ -205,15 +213,30 @@ def _types_text(types: list[FixedType] | dict[str, FixedType] | None) -> list[st
     return None if types is None else [str(kind) for kind in types]
 
 
-def _open_input_types(network: Network, data: Sequence[Any]) -> dict[str, FixedType]:
-    """Types for the inputs that a quantised model leaves open: the data's range with 8 fractional bits below its
-    largest power of two."""
-    kinds = {}
-    for name, x in zip(network.inputs, check_data(network, data), strict=True):
+def _open_input_types(network: Network, data: Sequence[Any], fidelity: float) -> dict[str, FixedType]:
+    """Types for the inputs that a quantised model leaves open: they cover the data, and have the fewest fractional
+    bits with which the outputs keep `fidelity` (of those with unrounded inputs)."""
+    arrays = [x[:_MEASURED_ROWS] for x in check_data(network, data)]
+    kinds: dict[str, FixedType] = {}
+    for name, x in zip(network.inputs, arrays, strict=True):
         own: list[Any] = [node.attrs.get("quantiser") for node in network.consumers(name)]
-        if own and all(rule is not None and same_quantiser(own[0], rule) for rule in own):
-            continue
-        top = max(int(np.floor(np.log2(max(np.abs(x).max(), 2.0**-30)))) + 1, -30)
-        signed = bool(np.any(x < 0))
-        kinds[name] = FixedType(signed, 8 + int(signed), 8 - top)
+        if not (own and all(rule is not None and same_quantiser(own[0], rule) for rule in own)):
+            top = int(np.floor(np.log2(max(np.abs(x).max(), 2.0**-30)))) + 1
+            signed = bool(np.any(x < 0))
+            kinds[name] = FixedType(signed, _OPEN_BITS + int(signed), _OPEN_BITS - top)
+    reference = forward(network, arrays)
+
+    def kept(trial: Mapping[str, FixedType]) -> float:
+        rounded = [
+            Quantiser.of_type(trial[name])(x) if name in trial else x
+            for name, x in zip(network.inputs, arrays, strict=True)
+        ]
+        return fidelity_of(reference, forward(network, rounded))
+
+    for name, kind in list(kinds.items()):
+        while kind.bits > 2:
+            kind = FixedType(kind.signed, kind.bits - 1, kind.frac - 1)
+            if kept({**kinds, name: kind}) < fidelity:
+                break
+            kinds[name] = kind
     return kinds

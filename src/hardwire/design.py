@@ -34,23 +34,64 @@ from hardwire.verification import verify
 REPORT = "report.json"
 
 
+EMULATOR = "emulator"
+"""The back end of designs that are emulated only."""
+
+
+class EmulationOnlyError(HardwireError):
+    """The design was compiled for emulation; it has no circuit."""
+
+    exit_code = 2
+
+
+@dataclass(frozen=True, eq=False)
+class Hardware:
+    """`flat`: the fully parallel Program; `circuit`: its schedule; `files`: the back end's text by relative path."""
+
+    flat: Program
+    circuit: Circuit
+    files: Mapping[str, str]
+
+
 @dataclass(eq=False)
 class Design:
-    """A model in hardware.
+    """A compiled model.
 
-    `program` has the model's loops and one LINEAR per neuron, `flat` its fully parallel form, `circuit` the schedule,
-    `files` the back end's text files by relative path, `report_data` the contents of `report.json`. `home` is the
-    build directory, once saved.
+    `program` has the model's loops and one LINEAR per neuron; it is what is emulated, and what the proof starts from.
+    `hardware` is None for a design compiled with the back end `emulator`. `report_data` are the contents of
+    `report.json`. `home` is the build directory, once saved.
     """
 
     name: str
     program: Program = field(repr=False)
-    flat: Program = field(repr=False)
-    circuit: Circuit = field(repr=False)
+    hardware: Hardware | None = field(repr=False)
     target: Target = field(repr=False)
-    files: Mapping[str, str] = field(repr=False)
     report_data: dict[str, Any] = field(repr=False)
     home: Path | None = None
+
+    @property
+    def built(self) -> Hardware:
+        """The hardware; raises `EmulationOnlyError` where there is none."""
+        if self.hardware is None:
+            raise EmulationOnlyError(
+                f"design {self.name!r} was compiled for emulation only", hint="compile it with --backend verilog"
+            )
+        return self.hardware
+
+    @property
+    def flat(self) -> Program:
+        """The fully parallel Program that the circuit computes."""
+        return self.built.flat
+
+    @property
+    def circuit(self) -> Circuit:
+        """The schedule."""
+        return self.built.circuit
+
+    @property
+    def files(self) -> Mapping[str, str]:
+        """The back end's text files by relative path; none for emulation only."""
+        return {} if self.hardware is None else self.hardware.files
 
     @property
     def module(self) -> str:
@@ -65,7 +106,7 @@ class Design:
 
     def check_inputs(self, x: Any) -> list[Floats]:
         """Arrays `(N, *shape)`, one per input, from an array or tuple of them; raises `DataError` naming the input."""
-        ports = self.flat.inputs
+        ports = self.program.inputs
         given = list(x) if isinstance(x, tuple) or (isinstance(x, list) and len(ports) > 1) else [x]
         return check_arrays(self.name, [(port.name, port.shape) for port in ports], given)
 
@@ -78,7 +119,7 @@ class Design:
         """Integer codes (N, elements) at each input port for float arrays."""
         arrays = self.check_inputs(x)
         found = []
-        for port, array in zip(self.flat.inputs, arrays, strict=True):
+        for port, array in zip(self.program.inputs, arrays, strict=True):
             if port.quantiser is None:
                 raise ModelError(f"input {port.name!r} has no quantiser")
             found.append(port.quantiser.codes(array).reshape(len(array), len(port.index)))
@@ -150,7 +191,8 @@ class Design:
             for relative, text in sorted(self.files.items()):
                 write_text(beside / relative, text)
             save_program(self.program, beside / "program.npz")
-            save_program(self.flat, beside / "circuit.npz", circuit_arrays(self.circuit))
+            if self.hardware is not None:
+                save_program(self.flat, beside / "circuit.npz", circuit_arrays(self.circuit))
             write_text(beside / REPORT, report_text(self.report_data))
             if self.home is not None and self.home.exists():
                 for part in ("synthesis", "simulation"):
@@ -252,21 +294,24 @@ def load(path: str | Path) -> Design:
     try:
         report = json.loads((home / REPORT).read_text(encoding="utf-8"))
         program, _ = load_program(home / "program.npz")
-        flat, arrays = load_program(home / "circuit.npz")
         target = find_target(report["target"])
-        circuit = circuit_from(flat, target, arrays)
         verify_program(program, after="loading")
-        verify_program(flat, after="loading")
-        verify_circuit(circuit, after="loading")
         name, inside = str(report["name"]), [_inside(home, str(relative)) for relative in report["files"]]
         files = {file.relative_to(home).as_posix(): file.read_text(encoding="utf-8") for file in inside}
+        hardware = None
+        if report["options"]["backend"] != EMULATOR:
+            flat, arrays = load_program(home / "circuit.npz")
+            circuit = circuit_from(flat, target, arrays)
+            verify_program(flat, after="loading")
+            verify_circuit(circuit, after="loading")
+            hardware = Hardware(flat, circuit, files)
     except HardwireError as error:
         raise ModelError(
             f"{str(path)!r}: the build is damaged ({error.what})", hint="compile the model again"
         ) from error
     except Exception as error:  # damaged files make readers raise nearly anything
         raise ModelError(f"{str(path)!r}: the build is damaged ({error})", hint="compile the model again") from error
-    return Design(name, program, flat, circuit, target, files, report, home)
+    return Design(name, program, hardware, target, report, home)
 
 
 def _inside(home: Path, relative: str) -> Path:

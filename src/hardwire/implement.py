@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from hardwire.errors import DataError, HardwireError, ModelError
+from hardwire.errors import ContractError, DataError, HardwireError, ModelError
 from hardwire.tools.harness import HARNESS, add_harness
 from hardwire.tools.nextpnr import RouteResult, place_and_route
 from hardwire.tools.yosys import SynthesisResult, synthesise
@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
 Progress = Callable[[str], None]
 FOLDER = "synthesis"
+_ROOM = 1.15
+"""Share of a resource beyond which synthesis is not tried: estimates are off by about a tenth."""
 
 
 class NotVerilogError(HardwireError):
@@ -58,6 +60,17 @@ def implement(
     """
     if seeds < 1:
         raise DataError(f"{seeds} seeds place nothing", hint="seeds=1 or more")
+    circuit = design.circuit
+    fit = design.report_data.get("fit") or {"share": {}}
+    over = {key: share for key, share in fit["share"].items() if share > _ROOM}
+    if over:
+        key, share = max(over.items(), key=lambda item: item[1])
+        raise ContractError(
+            f"design {design.name!r} does not fit {design.target.name}: about "
+            f"{design.report_data['estimate'][key]:,} {key.upper()} of {getattr(circuit.target.resources, key):,} "
+            f"({share:.0%})",
+            hint="a larger part (--target), fewer bits (a lower --fidelity), pruning, or a smaller network",
+        )
     final = folder / FOLDER
     work = folder / f".{FOLDER}.part"
     shutil.rmtree(work, ignore_errors=True)

@@ -50,18 +50,20 @@ def verify(
     if simulator not in _SIMULATORS:
         raise DataError(f"simulator {simulator!r} is unknown", hint=f"one of {', '.join(_SIMULATORS)}")
     say = progress or (lambda _text: None)
-    inputs = _stimulus(design.flat, codes, vectors)
+    inputs = _stimulus(design.program, codes, vectors)
     say(f"emulating {len(inputs[0]):,} vectors")
     expected = design.emulator.run(inputs)
     found: dict[str, Any] = {}
     part = [x[:_INTERPRETED] for x in inputs]
     say("interpreting the model's Program")
     found["interpreter"] = _compare(interpreter.run(design.program, part), [y[:_INTERPRETED] for y in expected])
+    if design.hardware is None:
+        return found
     found["emulator_rtl"] = _rtl(design, inputs, expected, folder, simulator, say)
     netlist = design.report_data.get("synthesis", {}).get("netlist")
     if netlist is not None and (folder / netlist).is_file():
         if netlist_vectors is not None:
-            inputs = _stimulus(design.flat, codes, netlist_vectors)
+            inputs = _stimulus(design.program, codes, netlist_vectors)
             expected = design.emulator.run(inputs)
         say(f"simulating the netlist on {len(inputs[0]):,} vectors")
         simulation = NetlistSimulator(folder / netlist, design.module).run(

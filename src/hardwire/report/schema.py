@@ -22,28 +22,26 @@ from hardwire.ir.program import Program
 from hardwire.network.graph import Network
 from hardwire.quantiser import Quantiser
 from hardwire.schedule import Circuit, layer_profile
+from hardwire.schedule.fit import fits, rough_luts
 from hardwire.targets import Target
 
 
 def compile_report(
     network: Network,
     program: Program,
-    circuit: Circuit,
+    circuit: Circuit | None,
     target: Target,
     calibration: Calibration | None,
     options: Mapping[str, Any],
     files: list[str],
 ) -> dict[str, Any]:
-    """Return the report of a finished compile."""
+    """Return the report of a finished compile; without a circuit it says nothing of hardware but a rough estimate."""
     report: dict[str, Any] = {
         "name": network.name,
         "source": {"format": None, "sha256": None, **network.source},
         "options": dict(options),
-        **circuit_report(circuit, target, options),
-        "inputs": [_port(bus) for bus in circuit.inputs],
-        "outputs": [_port(bus) for bus in circuit.outputs],
+        **_hardware(program, circuit, target, options),
         "network": network_rows(network),
-        "program": _program(program, circuit),
         "verification": {},
         "files": files,
         "versions": versions(),
@@ -52,6 +50,21 @@ def compile_report(
     if calibration is not None:
         report["calibration"] = calibration.as_dict()
     return report
+
+
+def _hardware(program: Program, circuit: Circuit | None, target: Target, options: Mapping[str, Any]) -> dict[str, Any]:
+    if circuit is None:
+        return {
+            "target": target.name,
+            "program": _looped(program),
+            "estimate": {"lut": round(rough_luts(program, target)), "rough": True},
+        }
+    return {
+        **circuit_report(circuit, target, options),
+        "inputs": [_port(bus) for bus in circuit.inputs],
+        "outputs": [_port(bus) for bus in circuit.outputs],
+        "program": _program(program, circuit),
+    }
 
 
 def circuit_report(circuit: Circuit, target: Target, options: Mapping[str, Any]) -> dict[str, Any]:
@@ -63,6 +76,7 @@ def circuit_report(circuit: Circuit, target: Target, options: Mapping[str, Any])
         "initiation_interval": circuit.initiation_interval,
         "contract": _contract(circuit, options),
         "estimate": circuit.estimate(),
+        "fit": fits(circuit.estimate(), target),
         "layers": layer_profile(circuit),
     }
 
@@ -134,17 +148,26 @@ def _port(bus: Any) -> dict[str, Any]:
     }
 
 
+def _looped(program: Program) -> dict[str, Any]:
+    neurons = sum(step.positions * program.kernels[step.kernel].count(OpCode.LINEAR) for step in program.steps)
+    widest = max((int(kernel.widths.max(initial=0)) for kernel in program.kernels.values()), default=0)
+    return {
+        "neurons": neurons,
+        "kernels": len(program.kernels),
+        "steps": len(program.steps),
+        "multiplications": sum(step.positions * len(program.kernels[step.kernel].term_arg) for step in program.steps),
+        "widest": widest,
+    }
+
+
 def _program(program: Program, circuit: Circuit) -> dict[str, Any]:
     kernel = circuit.kernel
-    neurons = sum(step.positions * program.kernels[step.kernel].count(OpCode.LINEAR) for step in program.steps)
     return {
+        **_looped(program),
         "ops": len(kernel) - kernel.n_inputs - kernel.count(OpCode.CONST),
         "adders": kernel.count(OpCode.ADD, OpCode.SUB),
         "tables": kernel.count(OpCode.TABLE),
         "multipliers": kernel.count(OpCode.MUL),
-        "neurons": neurons,
-        "kernels": len(program.kernels),
-        "steps": len(program.steps),
         "widest": int(kernel.widths.max(initial=0)),
         "register_bits": int(circuit.register_bits.sum()),
         "by_kind": {code.name.lower(): kernel.count(code) for code in OpCode if kernel.count(code)},

@@ -32,18 +32,26 @@ def report_table(report: Mapping[str, Any]) -> Group:
     table = Table(box=None, show_header=False)
     table.add_column(style="bold", no_wrap=True)
     table.add_column()
-    latency = report["latency"]
-    table.add_row("design", f"{escape(str(report['name']))} for {escape(str(report['target']))}")
-    table.add_row(
-        "latency", f"{latency['cycles']} cycles, {latency['ns']:.1f} ns at {report['clock_mhz']:.1f} MHz (compiled for)"
-    )
+    latency = report.get("latency")
     program = report.get("program")
-    if program:
+    if latency:
+        table.add_row("design", f"{escape(str(report['name']))} for {escape(str(report['target']))}")
+        clock = f"{report['clock_mhz']:.1f} MHz (compiled for)"
+        table.add_row("latency", f"{latency['cycles']} cycles, {latency['ns']:.1f} ns at {clock}")
+    else:
+        table.add_row("design", f"{escape(str(report['name']))}, for emulation only")
+    if program and "adders" in program:
         table.add_row(
             "program", f"{program['adders']} adders, {program['tables']} tables, {program['neurons']} neurons"
         )
+    elif program:
+        table.add_row("program", f"{program['neurons']} neurons, {program['multiplications']} multiplications")
     if report.get("estimate"):
-        table.add_row("estimate", _resources(report["estimate"]))
+        rough = " fully parallel, to a factor of about two" if report["estimate"].get("rough") else ""
+        table.add_row("estimate", _resources(report["estimate"]) + rough)
+    if report.get("fit") and not report["fit"]["fits"]:
+        over = ", ".join(f"{share:.0%} of {key.upper()}" for key, share in report["fit"]["share"].items() if share > 1)
+        table.add_row("fit", f"[red]does not fit[/] {escape(str(report['target']))}: {over}")
     if report.get("calibration"):
         found = report["calibration"]
         table.add_row("calibration", f"{found['measure']}: {found['fidelity']:.5f} (target {found['target']:.5f})")
