@@ -58,6 +58,15 @@ class Example:
     network: Network
 
 
+@dataclass(frozen=True, eq=False)
+class InternalSite:
+    """A tensor inside a node that needs a type: its float `values` (rows, channels) on data, and whether it is the
+    input of a table, which wants few bits."""
+
+    values: Floats
+    table: bool
+
+
 class Layer(ABC):
     """One kind of node: its shape rule, float meaning and lowering to integer kernels.
 
@@ -93,6 +102,10 @@ class Layer(ABC):
     def multiplies(self, node: Node) -> bool:
         """Whether the result's width grows with the product of widths, so that calibration narrows the inputs."""
         return bool(self.weights) and self.weights[0] in node.params
+
+    def internal_sites(self, node: Node, inputs: Sequence[Floats]) -> dict[str, InternalSite]:
+        """Tensors inside the node that calibration gives a type, by name; the node gets them in its attr `types`."""
+        return {}
 
     def examples(self) -> Iterator[Example]:
         """Small networks for the conformance suite."""

@@ -136,6 +136,33 @@ class Lowering:
             self.steps.append(Step(node.name, kernel.name, reads, write))
         return Wire(array, np.arange(size, dtype=np.int32).reshape(shape), full)
 
+    def recur(
+        self, node: Node, start: Part, kernel: Kernel, x: Wire, windows: Sequence[Ids], scale: NDArray[Any]
+    ) -> Wire:
+        """Apply one kernel step after step, each reading what the step before it wrote.
+
+        `start` fills what the first step reads, one base a position (its own are not looked at); `windows` are the
+        elements of `x` that each step reads, (positions, k), the kernel's first inputs, before its own last outputs.
+        Returns (positions, steps + 1, outputs), the start first; `scale` is of the outputs.
+        """
+        positions, steps, width = len(start.base), len(windows), len(kernel.outputs)
+        kernels = [self._added(start.kernel), self._added(kernel)]
+        shape = (positions, steps + 1, width)
+        rows = [np.stack([k.lo[k.outputs], k.hi[k.outputs]]) for k in kernels]
+        ranges = np.concatenate([rows[0][:, None], np.repeat(rows[1][:, None], steps, axis=1)], axis=1).reshape(2, -1)
+        lo, hi = np.tile(ranges[0], positions), np.tile(ranges[1], positions)
+        full = np.broadcast_to(scale, shape)
+        array = self.new_array(node.name, lo, hi, full.reshape(-1))
+        base = (np.arange(positions) * ((steps + 1) * width)).astype(np.int32)
+        cells = np.arange(width, dtype=np.int32)
+        reads = tuple(self._access(wire.array, index) for wire, index in start.reads)
+        self.steps.append(Step(node.name, kernels[0].name, reads, Access(array, base, cells)))
+        for done, window in enumerate(windows):
+            states = [Access(array, base, cells + (done + s) * width) for s in (0, 1)]
+            read = self._access(x.array, window)
+            self.steps.append(Step(node.name, kernels[1].name, (read, states[0]), states[1]))
+        return Wire(array, np.arange(lo.size, dtype=np.int32).reshape(shape), full)
+
     def _added(self, kernel: Kernel) -> Kernel:
         """Enter a kernel under a name of its own."""
         name, count = kernel.name, 1

@@ -68,7 +68,10 @@ class Network:
     @property
     def quantised(self) -> bool:
         """Whether the model brings quantisers of its own."""
-        return any(node.kind in ("quantise", "threshold") or node.attrs.get("output") for node in self.nodes)
+        return any(
+            node.kind in ("quantise", "threshold") or node.attrs.get("output") or node.attrs.get("types")
+            for node in self.nodes
+        )
 
     @property
     def parameters(self) -> int:

@@ -49,6 +49,10 @@ class Record:
             raise UnsupportedError(f"layer {self.name!r} ({self.kind}): attribute {attr!r} is missing")
         return default
 
+    def has(self, attr: str) -> bool:
+        """Whether the attribute is there and no rule has taken it."""
+        return attr in self._attrs
+
     def expect(self, attr: str, *allowed: Any) -> Any:
         """Take an attribute that may be absent but must otherwise equal one of `allowed`; returns it."""
         value = self._attrs.pop(attr, allowed[0])
@@ -74,6 +78,10 @@ class Record:
     def has_array(self, key: str) -> bool:
         """Whether the parameter or constant operand is there."""
         return key in self._arrays
+
+    def array_keys(self) -> tuple[str, ...]:
+        """Keys of the arrays that no rule has used so far."""
+        return tuple(self._arrays)
 
     def unsupported(self, attr: str, value: Any, why: str) -> UnsupportedError:
         """Build the error for an attribute value that is understood but not supported."""
