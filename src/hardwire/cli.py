@@ -113,6 +113,37 @@ def compile_command(
 
 
 @app.command()
+def inspect(
+    model: Annotated[Path, typer.Argument(help="Model file: .keras, .h5, .onnx, .pt2, …")],
+    weights: Annotated[Path | None, typer.Option(help="Separate weights file.")] = None,
+    example: Annotated[Path | None, typer.Option(help="Example inputs, for models that state no shapes.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Show a model's layers, shapes, parameters, types, MACs and EBOPs, before compiling."""
+    from hardwire import frontends
+    from hardwire.arrays import load_arrays
+    from hardwire.network.inspect import layer_rows, summary
+    from hardwire.report.terminal import inspection
+
+    with working("reading the model"):
+        network = frontends.load(model, example=None if example is None else load_arrays(example), weights=weights)
+        rows = layer_rows(network)
+    found = {
+        "name": network.name,
+        "source": dict(network.source),
+        "inputs": {name: list(network.shapes[name]) for name in network.inputs},
+        "outputs": {name: list(network.shapes[name]) for name in network.outputs},
+        "quantised": network.quantised,
+        "total": summary(rows),
+        "layers": rows,
+    }
+    if as_json:
+        _print_json(found)
+    else:
+        out.print(inspection(found))
+
+
+@app.command()
 def predict(
     build: Build,
     x: Annotated[Path, typer.Argument(help="Inputs: .npy, or .npz with x0, x1, …")],

@@ -22,7 +22,7 @@ def test_version(command: Command) -> None:
 
 def test_help_names_every_command(command: Command) -> None:
     text = command("--help").out
-    for name in ("compile", "predict", "verify", "synth", "report", "doctor", "demo", "data"):
+    for name in ("compile", "inspect", "predict", "verify", "synth", "report", "doctor", "demo", "data"):
         assert f" {name} " in text
         assert command(name, "--help").code == 0
 
@@ -237,3 +237,21 @@ def test_errors_of_the_real_command(models: Path, tmp_path: Path) -> None:
     assert done.returncode == 0
     assert json.loads(done.stdout)["rows"] == 50
     assert done.stderr == ""
+
+
+@pytest.mark.parametrize("name", FORMATS)
+def test_inspect_tells_layers_before_compiling(name: str, models: Path, command: Command) -> None:
+    found = command("inspect", models / name, "--json").json
+    assert not found["quantised"]
+    assert found["total"]["ebops"] is None
+    assert found["total"]["macs"] > 0
+    assert sum(row["parameters"] for row in found["layers"]) == found["total"]["parameters"] > 0
+    shown = command("inspect", models / name).out
+    assert "MACs" in shown
+    assert "float: calibrate it" in shown
+
+
+def test_inspect_counts_ebops_of_a_quantised_model(models: Path, command: Command) -> None:
+    found = command("inspect", models / "quantised.onnx", "--json").json
+    assert found["quantised"]
+    assert found["total"]["ebops"] > found["total"]["macs"]

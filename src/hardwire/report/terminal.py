@@ -76,6 +76,37 @@ def report_table(report: Mapping[str, Any]) -> Group:
     return Group(*parts)
 
 
+def inspection(found: Mapping[str, Any]) -> Group:
+    """Return the table of `hardwire inspect`: a row a layer, totals below."""
+    table = Table(box=None)
+    table.add_column("layer", overflow="fold")
+    for title in ("kind", "shape"):
+        table.add_column(title)
+    for title in ("parameters", "non-zero", "weight bits", "MACs", "EBOPs"):
+        table.add_column(title, justify="right")
+    table.add_column("type")
+    for row in found["layers"]:
+        table.add_row(
+            escape(row["name"]),
+            escape(row["kind"]),
+            "×".join(map(str, row["shape"])) or "scalar",
+            *(
+                "" if not row[key] else f"{row[key]:.1f}" if key == "weight_bits" else f"{row[key]:,}"
+                for key in ("parameters", "nonzero", "weight_bits", "macs", "ebops")
+            ),
+            escape(row["type"] or ""),
+        )
+    total = found["total"]
+    ebops = "unknown (some inputs have no type)" if total["ebops"] is None else f"{total['ebops']:,}"
+    kind = "quantised" if found["quantised"] else "float: calibrate it, or take it as exact"
+    lines = [
+        f"{found['name']}: {kind}",
+        f"{total['layers']} layers, {total['parameters']:,} parameters ({total['nonzero']:,} non-zero), "
+        f"{total['macs']:,} MACs, EBOPs: {ebops}",
+    ]
+    return Group(table, *(escape(line) for line in lines))
+
+
 def layers_table(rows: list[Mapping[str, Any]]) -> Table:
     """Return a row a layer: its stages, resources by the estimate, and nanoseconds of the longest path."""
     resources = [key for key in ("lut", "ff", "dsp", "bram") if key in ("lut", "ff") or any(r.get(key) for r in rows)]
