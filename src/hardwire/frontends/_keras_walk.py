@@ -103,7 +103,9 @@ class KerasWalker:
                     tensors.extend(self._reference(name, item) for item in found)
                 elif arg is not None:
                     constants[str(position)] = arg
-            self._plain(name, kind, kwargs)
+            initial = kwargs.get("initial_state")
+            tensors.extend(self._reference(name, item) for item in _keras_tensors(initial))
+            self._plain(name, kind, {key: kwargs[key] for key in kwargs if key != "initial_state" or not initial})
             return Call(tuple(tensors), constants)
         for item in _legacy_tensors(node):
             if not isinstance(item, list) or len(item) < 3 or not isinstance(item[0], str):
@@ -326,7 +328,7 @@ class _Run:
                 hint="save the model again with model.save(...)",
             ) from error
         record.finish()
-        return [tensor]
+        return [tensor] if isinstance(tensor, str) else tensor
 
 
 def _unknown(name: str, layer: LayerConfig) -> UnsupportedError:

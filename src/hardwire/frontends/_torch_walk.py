@@ -126,7 +126,9 @@ class TorchWalker:
 
     def _node(self, node: Mapping[str, Any]) -> None:
         kind = str(node["target"]).removeprefix("torch.ops.")
-        outputs = [item["as_tensor"]["name"] for item in node["outputs"] if "as_tensor" in item]
+        outputs = [
+            tensor for item in node["outputs"] for form in item for tensor in _tensor_names(form, item[form]) or []
+        ]
         name = self._name(node, outputs)
         short = kind.split(".")[1] if kind.count(".") else kind
         if kind.startswith("aten.") and short.startswith(_CHECKS):
@@ -170,12 +172,14 @@ class TorchWalker:
         }
         record = Record(name, kind, tuple(inputs), attrs, arrays, versions)
         try:
-            tensor = rule(record, self.net)
+            made = rule(record, self.net)
         except (TypeError, ValueError, KeyError, IndexError, AttributeError, ArithmeticError) as error:
             raise ModelError(f"layer {name!r} ({kind}): its operands or arguments do not fit: {error}") from error
         record.finish()
-        self._check_shape(name, kind, outputs[0], tensor)
-        self.tensors[outputs[0]] = tensor
+        results = [made] if isinstance(made, str) else made
+        for output, result in zip(outputs, results, strict=False):
+            self._check_shape(name, kind, output, result)
+            self.tensors[output] = result
 
     def _check_shape(self, name: str, kind: str, output: str, tensor: str) -> None:
         """Compare with the shape that PyTorch recorded: what touches the batch axis shows here at the latest."""

@@ -313,10 +313,15 @@ class _Walk:
             if operand.scale is not None:
                 arrays[f"{position}.scale"] = np.broadcast_to(operand.scale, operand.array.shape)
         attrs = attributes(node, self.folder)
-        used = self._used_output(node, name)
-        if used:
-            attrs["(output read)"] = used
-        versions = {"opset": self.opset, "batch": self.batch, "variables": tuple(variables)}
+        used = self._used_outputs(node)
+        if used and used[-1]:
+            attrs["(outputs read)"] = tuple(used)
+        versions = {
+            "opset": self.opset,
+            "batch": self.batch,
+            "variables": tuple(variables),
+            "outputs": len(node.output),
+        }
         return Record(name, str(node.op_type), tuple(inputs), attrs, arrays, versions)
 
     def _batch_free(self, node: Any, name: str, position: int, operand: Constant) -> Any:
@@ -333,15 +338,23 @@ class _Walk:
             raise UnsupportedError(f"layer {name!r} (Reshape): the batch would be merged with another axis")
         return np.where(moved, rules.BATCH, first)
 
-    def _used_output(self, node: Any, name: str) -> int:
-        """Position of the one output that something reads."""
+    def _used_outputs(self, node: Any) -> list[int]:
+        """Positions of the outputs that something reads."""
         ends = {value.name for value in self.graph.output}
-        used = [i for i, key in enumerate(node.output) if key and (key in ends or self.consumers.get(key))]
-        if len(used) > 1:
-            raise UnsupportedError(
-                f"layer {name!r} ({node.op_type}): {len(used)} of its outputs are used; one is supported"
-            )
-        return used[0] if used else 0
+        return [i for i, key in enumerate(node.output) if key and (key in ends or self.consumers.get(key))]
+
+    def _bind(self, node: Any, name: str, result: str | list[str]) -> None:
+        """Name a node's tensors; a rule that gives one of several outputs has taken `(outputs read)`."""
+        used = self._used_outputs(node)
+        if isinstance(result, str):
+            if len(used) > 1:
+                raise UnsupportedError(
+                    f"layer {name!r} ({node.op_type}): {len(used)} of its outputs are used; one is supported"
+                )
+            result = [result] * len(node.output)
+        for key, tensor_name in zip(node.output, result, strict=False):
+            if key:
+                self.tensors[key] = tensor_name
 
     def _rule(self, node: Any, name: str, operands: list[Constant | None]) -> None:
         key = self._key(node)
@@ -367,11 +380,11 @@ class _Walk:
         record = self._record(node, name, operands)
         result = rule(record, self.net)
         record.finish()
-        self.tensors[end.output[self._used_output(end, name)]] = result
+        self._bind(end, name, result)
         if kept is not None:
-            self.integers[end.output[0]] = kept
+            self.integers.update((key, kept) for key in end.output if key)
         elif node.op_type in ("ArgMax", "ArgMin", "TopK"):
-            self.integers[end.output[self._used_output(end, name)]] = Integers()
+            self.integers[end.output[-1]] = Integers()
 
     def _bias(self, node: Any, kernel: Constant | None) -> tuple[Any, Constant | None]:
         """Return the Add that puts a bias onto a MatMul's result, and the bias; or the MatMul itself."""

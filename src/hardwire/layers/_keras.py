@@ -79,4 +79,4 @@ def activated(record: Record, net: NetworkBuilder, tensor: str, spec: Any, name:
     inner = Record(name or f"{record.name}_{label}", kind, (tensor,), attrs, {}, record.versions)
     out = rule(inner, net)
     inner.finish()
-    return out
+    return out if isinstance(out, str) else out[0]

@@ -105,18 +105,22 @@ def _onnx_argmax(record: Record, net: NetworkBuilder) -> str:
 
 
 @imports("onnx", "TopK")
-def _onnx_top_k(record: Record, net: NetworkBuilder) -> str:
-    """The index output of the largest element alone: an argmax."""
+def _onnx_top_k(record: Record, net: NetworkBuilder) -> list[str]:
+    """The largest element alone: a maximum and an argmax."""
     x = onnx.data(record)
     k = int(record.take("k")) if onnx.opset(record) < 10 else int(onnx.scalar(record, 1, 0.0))
     if k != 1:
-        raise record.unsupported("K", k, "only the index of the largest element (K = 1) is supported")
-    if record.take("(output read)", 0) != 1:
-        raise record.unsupported("(output read)", 0, "the values of TopK are not supported, only its indices")
+        raise record.unsupported("K", k, "only the largest element (K = 1) is supported")
+    read = record.take("(outputs read)", (0,))
     record.expect("largest", 1)
     record.expect("sorted", 1, 0)
     axis = onnx.axis_of(record, int(record.take("axis", -1)), len(net.shape(x)))
-    return net.add("argmax", record.name, [x], {"axis": axis, "keepdims": True, "last": False})
+    values = x
+    if 0 in read:
+        values = net.add("reduce_max", f"{record.name}_values", [x], {"axes": (axis,), "keepdims": True})
+    if 1 not in read:
+        return [values, values]
+    return [values, net.add("argmax", record.name, [x], {"axis": axis, "keepdims": True, "last": False})]
 
 
 # --- PyTorch

@@ -22,10 +22,10 @@ from hardwire.layers import _torch as torch
 from hardwire.layers._base import Example, Layer, imports
 from hardwire.layers._lowering import Lowering, Wire, fractions
 from hardwire.layers._scales import column_codes, common_scale
+from hardwire.layers.matmul import product
 from hardwire.network.graph import NetworkBuilder, Node, Shape
 from hardwire.network.records import Record
 from hardwire.quantiser import Quantiser
-
 
 _FINER = 16
 """How many times finer than the products a bias may be and still be added to them as an integer."""
@@ -141,7 +141,9 @@ def _onnx_gemm(record: Record, net: NetworkBuilder) -> str:
 
 @imports("onnx", "MatMul")
 def _onnx_matmul(record: Record, net: NetworkBuilder) -> str:
-    """Variable × constant over the last axis, or constant × variable over the second-to-last one."""
+    """Variable × constant over the last axis, constant × variable over the second-to-last one, or two variables."""
+    if len(record.inputs) == 2:
+        return product(record, net, *record.inputs)
     if tuple(record.versions["variables"]) == (1,):
         return _onnx_matmul_left(record, net)
     x = onnx.data(record)
@@ -233,7 +235,9 @@ def _torch_addmm(record: Record, net: NetworkBuilder) -> str:
 
 @imports("torch", "aten.mm.default", "aten.matmul.default")
 def _torch_matmul(record: Record, net: NetworkBuilder) -> str:
-    """A product with one constant factor, on the right or on the left."""
+    """A product with one constant factor, on the right or on the left, or of two computed tensors."""
+    if len(record.inputs) == 2:
+        return product(record, net, *record.inputs)
     x = torch.single(record)
     shape, left = net.shape(x), record.has_array("0")
     weight = record.array("0" if left else "1")

@@ -274,18 +274,6 @@ def _onnx_clip(record: Record, net: NetworkBuilder) -> str:
     return _onnx_clipped(record, net, x, *bounds)
 
 
-@imports("onnx", "Min", "Max")
-def _onnx_min_max(record: Record, net: NetworkBuilder) -> str:
-    """The smaller or larger of a tensor and a constant number."""
-    (x,) = record.inputs if len(record.inputs) == 1 else (onnx.data(record),)
-    bounds = [onnx.scalar(record, k, 0.0) for k in range(8) if onnx.has(record, k)]
-    if not bounds:
-        return x
-    if record.kind == "Min":
-        return _onnx_clipped(record, net, x, -np.inf, min(bounds))
-    return _onnx_clipped(record, net, x, max(bounds), np.inf)
-
-
 def _onnx_clipped(record: Record, net: NetworkBuilder, x: str, lo: float, hi: float) -> str:
     if np.isnan(lo) or np.isnan(hi):
         raise ModelError(f"layer {record.name!r} ({record.kind}): a bound that is not a number")
