@@ -1,0 +1,603 @@
+"""Recurrent layers: SimpleRNN, LSTM and GRU as one kernel that is applied once a time step.
+
+Keras `SimpleRNN`, `LSTM`, `GRU`, `Bidirectional`; ONNX `RNN`, `LSTM`, `GRU`; PyTorch `RNN`, `LSTM`, `GRU`. The Program
+holds the cell once, however long the sequence; unrolling for a parallel schedule is a pass. A type of the state bounds
+the recursion: whatever comes in, each step's state is within it.
+"""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import Any, ClassVar, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hardwire.errors import ModelError, RangeError, UnsupportedError
+from hardwire.fixed import FixedType, Floats, Ints, Overflow, Rounding
+from hardwire.ir.builder import KernelBuilder
+from hardwire.ir.program import Kernel
+from hardwire.layers import _keras as keras
+from hardwire.layers._base import Example, InternalSite, Layer, imports
+from hardwire.layers._cell import Arithmetic, Chain, FloatArithmetic, KernelArithmetic, Real
+from hardwire.layers._elements import multiple, quantised_input
+from hardwire.layers._lowering import Lowering, Part, Wire, fractions
+from hardwire.layers._scales import common_scale
+from hardwire.layers.quantise import quantise_wire
+from hardwire.network.graph import NetworkBuilder, Node, Shape
+from hardwire.network.records import Record
+from hardwire.quantiser import Quantiser
+
+V = TypeVar("V")
+_RETURNS = ("sequence", "last", "states")
+_ROUNDS = 8
+"""Rounds in which the range of a state without a type must settle."""
+
+
+class _Recurrent(Layer):
+    """Inputs x (..., T, k), then optionally the initial state h (..., u) and the initial carry (..., u).
+
+    Attrs: `activation`, `recurrent_activation` (`_cell.Chain`); `go_backwards`: the last time step comes first;
+    `time_order`: outputs stand where their input stands, not in the order of processing; `returns`: `sequence`
+    (..., T, u), `last` (..., u), or `states` (..., T, u or 2u), the state and the carry of each step; `types`: a
+    `Quantiser` by name of the tensors inside.
+
+    Params: `kernel` (k + u, gates · u), the rows of x before those of h; `bias` (gates · u,); `initial_state`,
+    `initial_carry` (u,), zero where absent. The types `state_in` and `carry_in` apply to what a step reads from the
+    step before, all others to what it computes.
+    """
+
+    exact = True
+    weights = ("kernel", "bias", "recurrent_bias")
+    gates: ClassVar[int] = 1
+    carries: ClassVar[bool] = False
+
+    @abstractmethod
+    def step(self, m: Arithmetic[V], x: V, h: V, c: V, k: int, u: int) -> tuple[V, V]:
+        """One time step: the new state and carry from `k` features, `u` units; without a carry `c` is returned."""
+
+    def _units(self, node: Node) -> int:
+        return int(node.params["kernel"].shape[1]) // self.gates
+
+    def _kernel_rows(self, node: Node, k: int, u: int) -> tuple[int, ...]:
+        """Rows that the kernel may have."""
+        return (k + u,)
+
+    def shape(self, node: Node, inputs: Sequence[Shape]) -> Shape:
+        """Return the shape that `returns` stands for; raises `ModelError` for unfit shapes."""
+        kernel = node.params["kernel"]
+        if kernel.ndim != 2 or kernel.shape[1] % self.gates or not kernel.size:
+            raise ModelError(
+                f"layer {node.name!r}: the kernel has the shape {kernel.shape}, expected ({self.gates}·units columns)"
+            )
+        u, x = self._units(node), inputs[0]
+        if len(x) < 2 or kernel.shape[0] not in self._kernel_rows(node, x[-1], u) or x[-2] < 1:
+            raise ModelError(
+                f"layer {node.name!r}: a kernel of shape {kernel.shape} (features and {u} units below each other) does "
+                f"not fit an input of shape {x}, expected (..., time, features)"
+            )
+        for name, size in (("bias", kernel.shape[1]), ("recurrent_bias", u), ("initial_state", u)):
+            if name in node.params and node.params[name].shape != (size,):
+                raise ModelError(
+                    f"layer {node.name!r}: {name} has the shape {node.params[name].shape}, expected {(size,)}"
+                )
+        for state in inputs[1:]:
+            if tuple(state) != (*x[:-2], u):
+                raise ModelError(f"layer {node.name!r}: an initial state of shape {state}, expected {(*x[:-2], u)}")
+        if len(inputs) > 2 + self.carries:
+            raise ModelError(f"layer {node.name!r}: {len(inputs)} inputs, expected at most {2 + self.carries}")
+        returns = node.attrs.get("returns", "sequence")
+        if returns not in _RETURNS:
+            raise ModelError(f"layer {node.name!r}: returns is {returns!r}, expected one of {', '.join(_RETURNS)}")
+        if returns == "last":
+            return (*x[:-2], u)
+        return (*x[:-1], u * (1 + self.carries) if returns == "states" else u)
+
+    def _run(self, m: FloatArithmetic, inputs: Sequence[Floats]) -> Floats:
+        """States (N, T, u or 2u) in the order of processing; N counts leading axes too."""
+        node, x = m.node, inputs[0]
+        u, k = self._units(node), x.shape[-1]
+        flat = x.reshape(-1, x.shape[-2], k)
+        h, c = (self._initial(node, inputs, i, len(flat), u) for i in (0, 1))
+        h = m.started("state", h)
+        c = m.started("carry", c) if self.carries else c
+        steps = []
+        for t in self._order(node, x.shape[-2]):
+            h, c = self.step(m, flat[:, t], h, c, k, u)
+            steps.append(np.concatenate([h, c], axis=-1) if self.carries else h)
+        return np.stack(steps, axis=1)
+
+    def _initial(self, node: Node, inputs: Sequence[Floats], position: int, n: int, u: int) -> Floats:
+        if len(inputs) > 1 + position:
+            return inputs[1 + position].reshape(n, u)
+        value = node.params.get(("initial_state", "initial_carry")[position], np.zeros(u))
+        return np.broadcast_to(value.astype(np.float64), (n, u))
+
+    def _order(self, node: Node, steps: int) -> list[int]:
+        return list(range(steps))[:: -1 if node.attrs.get("go_backwards", False) else 1]
+
+    def _shown(self, node: Node, steps: int) -> list[int]:
+        """For each output, the number of the processed step that it shows."""
+        if node.attrs.get("time_order", False):
+            return list(np.argsort(self._order(node, steps)))
+        return list(range(steps))
+
+    def reference(self, node: Node, inputs: Sequence[Floats]) -> Floats:
+        """Float64 recursion, through the types that there are."""
+        x, u = inputs[0], self._units(node)
+        states = self._run(FloatArithmetic(node), inputs)
+        returns = node.attrs.get("returns", "sequence")
+        if returns == "last":
+            return states[:, -1, :u].reshape(*x.shape[:-2], u)
+        width = states.shape[-1] if returns == "states" else u
+        return states[:, self._shown(node, x.shape[-2]), :width].reshape(*x.shape[:-1], width)
+
+    def internal_sites(self, node: Node, inputs: Sequence[Floats]) -> dict[str, InternalSite]:
+        """Tensors of the cell over all time steps; none where the model brings types of its own."""
+        if node.attrs.get("types"):
+            return {}
+        m = FloatArithmetic(node)
+        self._run(m, inputs)
+        sites = {}
+        for name, parts in m.seen.items():
+            if name not in ("state_in", "carry_in"):
+                values = np.concatenate([np.concatenate(parts[at]) for at in sorted(parts)], axis=-1)
+                sites[name] = InternalSite(values, name in m.narrow)
+        return sites
+
+    # Lowering.
+
+    def lower(self, node: Node, low: Lowering, inputs: Sequence[Wire]) -> Wire:
+        """One kernel, applied at every time step; state and carry of all steps lie in one array."""
+        x = inputs[0]
+        steps, k = x.shape[-2:]
+        u = self._units(node)
+        width = u * (1 + self.carries)
+        columns = x.scales().reshape(-1, k)
+        if not np.all(columns == columns[:1]):
+            x = low.rescaled(node, x, fractions([common_scale(column) for column in columns.T]))
+        features = list(x.scales().reshape(-1, k)[0])
+        index = x.index.reshape(-1, steps, k)
+        positions = len(index)
+        given = self._given(node, low, inputs[1:], positions, u)
+        x_range = low.window_range([(x, index.reshape(-1, k))])
+        kernel, scales = self._settled(node, given, x_range, features, u)
+        start = _start(node, low, given, scales, positions)
+        windows = [index[:, t] for t in self._order(node, steps)]
+        states = low.recur(node, start, kernel, x, windows, fractions(scales))
+        returns = node.attrs.get("returns", "sequence")
+        lead = x.shape[:-2]
+        at, spread = states.index[:, 1:], states.scales()[:, 1:]
+        if returns == "last":
+            return states.view(at[:, -1, :u].reshape(*lead, u), spread[:, -1, :u].reshape(*lead, u))
+        shape = (*lead, steps, width if returns == "states" else u)
+        shown = self._shown(node, steps)
+        return states.view(at[:, shown, : shape[-1]].reshape(shape), spread[:, shown, : shape[-1]].reshape(shape))
+
+    def _given(self, node: Node, low: Lowering, wires: Sequence[Wire], positions: int, u: int) -> list[_Given]:
+        """Initial state, then carry."""
+        types: Mapping[str, Quantiser] = node.attrs.get("types") or {}
+        found: list[_Given] = []
+        for i, (param, name) in enumerate((("initial_state", "state"), ("initial_carry", "carry"))[: 1 + self.carries]):
+            quantiser = types.get(name)
+            if i < len(wires):
+                wire = wires[i] if quantiser is None else quantise_wire(node, low, wires[i], quantiser)
+                columns = wire.scales().reshape(-1, u)
+                wire = low.rescaled(node, wire, fractions([common_scale(column) for column in columns.T]))
+                read = (wire, wire.index.reshape(positions, u))
+                lo, hi = low.window_range([read])
+                found.append(_Given(list(wire.scales().reshape(-1, u)[0]), lo.tolist(), hi.tolist(), read))
+            else:
+                value = np.asarray(node.params.get(param, np.zeros(u)), np.float64)
+                exact = [Fraction(float(v)) for v in (value if quantiser is None else quantiser(value))]
+                signs = [(v > 0) - (v < 0) for v in exact]
+                found.append(_Given([abs(v) for v in exact], signs, signs, None))
+        return found
+
+    def _settled(
+        self, node: Node, given: Sequence[_Given], x_range: tuple[Ints, Ints], features: list[Fraction], u: int
+    ) -> tuple[Kernel, list[Fraction]]:
+        """Build the kernel for ranges of state and carry that it never leaves; returns its outputs' scales too."""
+        types: Mapping[str, Quantiser] = node.attrs.get("types") or {}
+        scales: list[Fraction] = []
+        lo: list[int] = []
+        hi: list[int] = []
+        for name, part in zip(("state", "carry"), given, strict=False):
+            q = types.get(name)
+            if q is None:
+                scales += [common_scale([unit]) for unit in part.units]
+                lo, hi = lo + [0] * u, hi + [0] * u
+            else:
+                q = q.reshaped((u,))
+                scales += q.scales().tolist()
+                lo, hi = lo + (q.lo - q.zero).tolist(), hi + (q.hi - q.zero).tolist()
+        units = [unit for part in given for unit in part.units]
+        for _ in range(_ROUNDS):
+            first = _codes(node, given, scales)
+            lo = [min(a, b) for a, (b, _) in zip(lo, first, strict=True)]
+            hi = [max(a, b) for a, (_, b) in zip(hi, first, strict=True)]
+            builder = KernelBuilder(node.name, [*x_range[0], *lo], [*x_range[1], *hi])
+            m = KernelArithmetic(node, builder)
+            values = [Real(i, scale) for i, scale in enumerate([*features, *scales])]
+            k = len(features)
+            h, c = self.step(m, values[:k], values[k : k + u], values[k + u :], k, u)
+            results = [*h, *c] if self.carries else h
+            finest = [common_scale([real.scale, unit]) for real, unit in zip(results, units, strict=True)]
+            kernel = builder.build(
+                [
+                    builder.linear([real.id], [multiple(node, real.scale, scale, "a state's scale")])
+                    for real, scale in zip(results, finest, strict=True)
+                ]
+            )
+            least, most = kernel.lo[kernel.outputs].tolist(), kernel.hi[kernel.outputs].tolist()
+            if finest != scales:
+                scales, lo, hi = finest, least, most
+            elif all(a <= b for a, b in zip(lo, least, strict=True)) and all(
+                a >= b for a, b in zip(hi, most, strict=True)
+            ):
+                return kernel, scales
+            else:
+                lo = [min(pair) for pair in zip(lo, least, strict=True)]
+                hi = [max(pair) for pair in zip(hi, most, strict=True)]
+        raise RangeError(
+            f"layer {node.name!r}: nothing bounds its state: its range grows with every time step",
+            hint="calibrate the model (calibrate=x), or use a quantised recurrent layer, so that the state has a type",
+        )
+
+
+@dataclass(frozen=True, eq=False)
+class _Given:
+    """An initial state: integers in [lo, hi] times `units`, read from a wire, or constants."""
+
+    units: list[Fraction]
+    lo: list[int]
+    hi: list[int]
+    read: tuple[Wire, NDArray[np.int32]] | None
+
+
+def _codes(node: Node, given: Sequence[_Given], scales: list[Fraction]) -> list[tuple[int, int]]:
+    """Range of the initial state and carry in codes of `scales`."""
+    parts = [row for part in given for row in zip(part.units, part.lo, part.hi, strict=True)]
+    ratios = [
+        multiple(node, unit, scale, "an initial state") for (unit, _, _), scale in zip(parts, scales, strict=True)
+    ]
+    return [(lo * ratio, hi * ratio) for (_, lo, hi), ratio in zip(parts, ratios, strict=True)]
+
+
+def _start(node: Node, low: Lowering, given: Sequence[_Given], scales: list[Fraction], positions: int) -> Part:
+    """What the first time step reads: constants, or other tensors brought to the scales."""
+    reads = [part.read for part in given if part.read is not None]
+    lo, hi = low.window_range(reads) if reads else (np.zeros(0, np.int64), np.zeros(0, np.int64))
+    builder = KernelBuilder(f"{node.name}.start", lo, hi, origin=node.name)
+    outputs, used, at = [], 0, 0
+    for part in given:
+        for unit, code in zip(part.units, part.lo, strict=True):
+            ratio = multiple(node, unit, scales[at], "an initial state")
+            at += 1
+            if part.read is None:
+                outputs.append(builder.const(code * ratio))
+            else:
+                outputs.append(builder.linear([used], [ratio]))
+                used += 1
+    return Part(builder.build(outputs), reads, np.arange(positions, dtype=np.int32))
+
+
+class SimpleRnn(_Recurrent):
+    """`h' = activation(x · W + h · U + b)`."""
+
+    kind = "rnn"
+
+    def step(self, m: Arithmetic[V], x: V, h: V, c: V, k: int, u: int) -> tuple[V, V]:
+        """One time step."""
+        h = m.typed("state_in", h)
+        total = m.affine([(x, slice(0, k)), (h, slice(k, k + u))], slice(0, u))
+        return m.curve("activation", total, "sums", "state"), c
+
+    def examples(self) -> Iterator[Example]:
+        """A sequence through tanh, the last state through ReLU backwards, several rows at once."""
+        yield _example(self, "sequence", (3, 2), {"activation": TANH})
+        yield _example(self, "last", (3, 2), {"activation": RELU, "go_backwards": True, "returns": "last"})
+        yield _example(self, "rows", (2, 2, 1), {"activation": (), "go_backwards": True, "time_order": True})
+
+
+class Lstm(_Recurrent):
+    """Long short-term memory (Hochreiter & Schmidhuber 1997, with forget gates): columns in the order i, f, c, o.
+
+    `c' = f ∘ c + i ∘ activation(g)`, `h' = o ∘ output_activation(c')`; the gates i, f, o go through
+    `recurrent_activation`, `output_activation` is `activation` where absent. A kernel of k + 2u rows has peepholes:
+    its last u rows multiply the carry, the old one for i and f, the new one for o.
+    """
+
+    kind = "lstm"
+    gates = 4
+    carries = True
+
+    def _kernel_rows(self, node: Node, k: int, u: int) -> tuple[int, ...]:
+        return (k + u, k + 2 * u)
+
+    def step(self, m: Arithmetic[V], x: V, h: V, c: V, k: int, u: int) -> tuple[V, V]:
+        """One time step."""
+        h, c = m.typed("state_in", h), m.typed("carry_in", c)
+        parts = [(x, slice(0, k)), (h, slice(k, k + u))]
+        peepholes = m.node.params["kernel"].shape[0] > k + u
+        seen = [*parts, (c, slice(k + u, k + 2 * u))] if peepholes else parts
+        i = m.curve("recurrent_activation", m.affine(seen, slice(0, u)), "sums", "gates", 0)
+        f = m.curve("recurrent_activation", m.affine(seen, slice(u, 2 * u)), "sums", "gates", u)
+        g = m.curve("activation", m.affine(parts, slice(2 * u, 3 * u)), "sums", "gates", 2 * u)
+        c = m.typed("carry", m.add(m.mul(f, c), m.mul(i, g)))
+        late = [*parts, (c, slice(k + u, k + 2 * u))] if peepholes else parts
+        o = m.curve("recurrent_activation", m.affine(late, slice(3 * u, 4 * u)), "sums", "gates", 3 * u)
+        last = "output_activation" if "output_activation" in m.node.attrs else "activation"
+        h = m.typed("state", m.mul(o, m.curve(last, c, "curve", "squashed")))
+        return h, c
+
+    def examples(self) -> Iterator[Example]:
+        """A sequence, the states of a few rows, an initial state that the network computes."""
+        yield _example(self, "sequence", (3, 2), {})
+        yield _example(self, "states", (2, 2, 1), {"returns": "states", "go_backwards": True})
+        yield _example(self, "initial", (2, 2), {"returns": "last"}, initial=True)
+
+
+class Gru(_Recurrent):
+    """Gated recurrent unit (Cho et al. 2014): columns in the order z, r, h.
+
+    `h' = z ∘ h + (1 - z) ∘ n`, where `n = activation(x · W + b + r ∘ (h · U + recurrent_bias))` with attr
+    `reset_after`, else `n = activation(x · W + (r ∘ h) · U + b)`.
+    """
+
+    kind = "gru"
+    gates = 3
+
+    def step(self, m: Arithmetic[V], x: V, h: V, c: V, k: int, u: int) -> tuple[V, V]:
+        """One time step."""
+        h = m.typed("state_in", h)
+        features, states, last = slice(0, k), slice(k, k + u), slice(2 * u, 3 * u)
+        gates = m.affine([(x, features), (h, states)], slice(0, 2 * u))
+        gates = m.curve("recurrent_activation", gates, "sums", "gates")
+        z, r = m.part(gates, 0, u), m.part(gates, u, 2 * u)
+        if m.node.attrs.get("reset_after", False):
+            inner = m.typed("inner", m.affine([(h, states)], last, "recurrent_bias"))
+            total = m.add(m.affine([(x, features)], last), m.mul(r, inner))
+        else:
+            reset = m.typed("reset", m.mul(r, h))
+            total = m.affine([(x, features), (reset, states)], last)
+        n = m.curve("activation", total, "total", "candidate")
+        return m.typed("state", m.add(n, m.mul(z, m.add(h, n, -1)))), c
+
+    def examples(self) -> Iterator[Example]:
+        """Both ways of resetting."""
+        yield _example(self, "after", (3, 2), {"reset_after": True})
+        yield _example(self, "before", (2, 2), {"reset_after": False, "go_backwards": True, "returns": "last"})
+
+
+TANH: Chain = (("activation", {"function": "tanh", "arguments": {}}),)
+SIGMOID: Chain = (("activation", {"function": "sigmoid", "arguments": {}}),)
+RELU: Chain = (("relu", {}),)
+
+
+def _example(layer: _Recurrent, name: str, shape: Shape, attrs: dict[str, Any], *, initial: bool = False) -> Example:
+    rng = np.random.default_rng(5)
+    u, k = 2, shape[-1]
+    net = NetworkBuilder(f"{layer.kind}_{name}")
+    x = quantised_input(net, shape, "s4.2")
+    types = {
+        tensor: Quantiser.of_type(FixedType.parse(kind), Rounding.RND, Overflow.SAT)
+        for tensor, kind in _EXAMPLE_TYPES.items()
+    }
+    attrs = {"activation": TANH, "recurrent_activation": SIGMOID, "types": types, **attrs}
+    params = {
+        "kernel": rng.integers(-6, 7, (k + u, layer.gates * u)) / 4,
+        "bias": rng.integers(-4, 5, layer.gates * u) / 4,
+    }
+    if attrs.get("reset_after"):
+        params["recurrent_bias"] = rng.integers(-4, 5, u) / 4
+    inputs = [x]
+    if initial:
+        inputs += [
+            quantised_input(net, (*shape[:-2], u), kind, state) for state, kind in (("h", "s4.3"), ("c", "s3.1"))
+        ]
+    return Example(name, net.build([net.add(layer.kind, layer.kind, inputs, attrs, params)]))
+
+
+_CHAIN_KINDS = ("activation", "relu", "clip", "leaky_relu", "quantise")
+
+Parts = dict[str, NDArray[Any]]
+"""Params of a node."""
+
+
+def chain_of(net: NetworkBuilder, record: Record, attr: str) -> Chain:
+    """Return the function that a small network of element-wise nodes without params computes."""
+    nodes = net.build(()).nodes
+    for node in nodes:
+        if node.kind not in _CHAIN_KINDS or node.params:
+            raise record.unsupported(attr, node.kind, "only functions of one number work in a recurrent cell")
+    return tuple((node.kind, node.attrs) for node in nodes)
+
+
+def state_tensors(net: NetworkBuilder, name: str, states: str, u: int, *, last_step: int) -> list[str]:
+    """Final state, and carry where there is one, of the tensor that `returns: states` gives, (..., u) each."""
+    shape = net.shape(states)
+    step = net.add("take", f"{name}_final", [states], {"axis": len(shape) - 2, "indices": (last_step,)})
+    parts = []
+    for i, part in enumerate(("state", "carry")[: shape[-1] // u]):
+        indices = tuple(range(i * u, (i + 1) * u))
+        chosen = net.add("take", f"{name}_{part}_part", [step], {"axis": len(shape) - 1, "indices": indices})
+        parts.append(net.add("reshape", f"{name}_{part}", [chosen], {"shape": (*shape[:-2], u)}))
+    return parts
+
+
+def sequence_tensor(net: NetworkBuilder, name: str, states: str, u: int) -> str:
+    """Return the sequence of states, without the carries, of the tensor that `returns: states` gives."""
+    shape = net.shape(states)
+    if shape[-1] == u:
+        return states
+    return net.add("take", name, [states], {"axis": len(shape) - 1, "indices": tuple(range(u))})
+
+
+_EXAMPLE_TYPES = {
+    "sums": "s6.2",
+    "gates": "s5.3",
+    "carry": "s6.3",
+    "curve": "s5.2",
+    "squashed": "s5.4",
+    "inner": "s6.3",
+    "reset": "s5.3",
+    "total": "s5.2",
+    "candidate": "s5.4",
+    "state": "s5.3",
+}
+
+
+# --- Keras
+
+_KERAS = {"SimpleRNN": "rnn", "LSTM": "lstm", "GRU": "gru"}
+_KERAS_CELL = ("units", "activation", "recurrent_activation", "use_bias", "reset_after")
+
+
+def _keras_chain(record: Record, attr: str, spec: Any) -> Chain:
+    scratch = NetworkBuilder("scratch")
+    keras.activated(record, scratch, scratch.input("x", (1,)), spec, attr)
+    return chain_of(scratch, record, attr)
+
+
+def keras_cell(record: Record, config: Mapping[str, Any], kind: str, arrays: Parts) -> tuple[dict[str, Any], Parts]:
+    """Attrs and params of a Keras recurrent layer from its settings and its arrays by name; `kind` is a node's."""
+    units, bias = config["units"], config.get("use_bias", True)
+    layer = {"rnn": SimpleRnn, "lstm": Lstm, "gru": Gru}[kind]
+    attrs: dict[str, Any] = {"activation": _keras_chain(record, "activation", config.get("activation", "tanh"))}
+    if kind != "rnn":
+        gate = config.get("recurrent_activation", "sigmoid")
+        attrs["recurrent_activation"] = _keras_chain(record, "recurrent_activation", gate)
+    kernel, recurrent = arrays.pop("kernel"), arrays.pop("recurrent_kernel")
+    if kernel.ndim != 2 or kernel.shape[1] != layer.gates * units or recurrent.shape != (units, layer.gates * units):
+        shapes = f"{kernel.shape} and {recurrent.shape}"
+        raise record.unsupported("units", units, f"the kernels in the file have the shapes {shapes}")
+    params: Parts = {"kernel": np.concatenate([kernel, recurrent]).astype(np.float64)}
+    found = arrays.pop("bias").astype(np.float64) if bias else None
+    if kind == "gru":
+        attrs["reset_after"] = bool(config.get("reset_after", found is not None and found.ndim == 2))
+        if found is not None and found.shape != ((2, 3 * units) if attrs["reset_after"] else (3 * units,)):
+            why = f"the bias in the file has the shape {found.shape}"
+            raise record.unsupported("reset_after", attrs["reset_after"], why)
+        if found is not None and attrs["reset_after"]:
+            params["recurrent_bias"] = found[1, 2 * units :]
+            found = found[0] + np.concatenate([found[1, : 2 * units], np.zeros(units)])
+    if found is not None:
+        params["bias"] = found
+    return attrs, params
+
+
+def keras_arrays(record: Record, *names: str, prefix: str = "") -> Parts:
+    """Arrays of the cell below `prefix`, by name: a `.keras` file has `cell/0`, HDF5 `lstm_cell/kernel` or `kernel`."""
+    keys = [key for key in record.array_keys() if key.startswith(prefix)]
+    numbered = {key.rpartition("/")[2]: key for key in keys}
+    if "0" in numbered:
+        return {name: record.array(numbered.get(str(i), name)) for i, name in enumerate(names)}
+    return {name: record.array(numbered.get(name, name)) for name in names}
+
+
+def _keras_running(record: Record) -> tuple[bool, bool, bool]:
+    """Take what all recurrent layers have; returns `return_sequences`, `return_state`, `go_backwards`."""
+    record.expect("stateful", False)
+    record.expect("time_major", False)
+    record.expect("zero_output_for_mask", False, True)  # matters with a mask only
+    record.ignore("dropout", "recurrent_dropout", "unroll", "implementation", "unit_forget_bias", "seed", "use_cudnn")
+    record.ignore("input_dim", "input_length")
+    return tuple(bool(record.take(attr, False)) for attr in ("return_sequences", "return_state", "go_backwards"))  # type: ignore[return-value]
+
+
+def keras_run(
+    net: NetworkBuilder,
+    name: str,
+    inputs: tuple[str, ...],
+    kind: str,
+    attrs: dict[str, Any],
+    params: Parts,
+    running: tuple[bool, bool, bool],
+    *,
+    time_order: bool = False,
+) -> list[str]:
+    """Add the node of a Keras recurrent layer; returns its outputs, the states last."""
+    sequences, states, backwards = running
+    attrs = {**attrs, "go_backwards": backwards, "time_order": time_order}
+    if not states:
+        return [net.add(kind, name, inputs, {**attrs, "returns": "sequence" if sequences else "last"}, params)]
+    u = params["kernel"].shape[1] // {"rnn": SimpleRnn, "lstm": Lstm, "gru": Gru}[kind].gates
+    every = net.add(kind, name, inputs, {**attrs, "returns": "states"}, params)
+    steps = net.shape(every)[-2]
+    final = state_tensors(net, name, every, u, last_step=0 if backwards and time_order else steps - 1)
+    return [sequence_tensor(net, f"{name}_sequence", every, u) if sequences else final[0], *final]
+
+
+@imports("keras", *_KERAS)
+def _keras_recurrent(record: Record, net: NetworkBuilder) -> str | list[str]:
+    """`SimpleRNN`, `LSTM`, `GRU`; an initial state comes as further inputs."""
+    config = {key: record.take(key) for key in _KERAS_CELL if record.has(key)}
+    running = _keras_running(record)
+    names = ["kernel", "recurrent_kernel", *(["bias"] if config.get("use_bias", True) else [])]
+    attrs, params = keras_cell(record, config, _KERAS[record.kind], keras_arrays(record, *names))
+    outputs = keras_run(net, record.name, record.inputs, _KERAS[record.kind], attrs, params, running)
+    return outputs[0] if len(outputs) == 1 else outputs
+
+
+_MERGES = {"concat": "concat", "sum": "add", "mul": "mul", "ave": "add", None: ""}
+
+
+@imports("keras", "Bidirectional")
+def _keras_bidirectional(record: Record, net: NetworkBuilder) -> str | list[str]:
+    """A recurrent layer forwards and one backwards, whose sequence is put in order, merged."""
+    mode = record.expect("merge_mode", *_MERGES)
+    record.ignore("input_dim", "input_length")
+    forward, backward = record.take("layer"), record.take("backward_layer", None)
+    mirrored = forward if backward is None else backward
+    if len(record.inputs) != 1:
+        raise UnsupportedError(f"layer {record.name!r} (Bidirectional): an initial state is not supported")
+    sides: list[list[str]] = []
+    for side, spec in (("forward", forward), ("backward", mirrored)):
+        kind = spec.get("class_name") if isinstance(spec, dict) else None
+        if kind not in _KERAS or not isinstance(spec.get("config"), dict):
+            raise record.unsupported("layer", kind, f"only {', '.join(_KERAS)} are supported")
+        config = {
+            key: value
+            for key, value in spec["config"].items()
+            if not key.endswith(("_initializer", "_regularizer", "_constraint"))
+        }
+        inner = Record(f"{record.name}/{side}", kind, record.inputs, config, {}, record.versions)
+        inner.ignore("name", "trainable", "dtype", "batch_input_shape", "batch_shape")
+        settings = {key: inner.take(key) for key in _KERAS_CELL if inner.has(key)}
+        sequences, states, backwards = _keras_running(inner)
+        inner.finish()
+        if side == "backward":
+            backwards = not backwards if backward is None else backwards
+        names = ["kernel", "recurrent_kernel", *(["bias"] if settings.get("use_bias", True) else [])]
+        arrays = keras_arrays(record, *names, prefix=side)
+        attrs, params = keras_cell(inner, settings, _KERAS[kind], arrays)
+        sides.append(
+            keras_run(
+                net,
+                f"{record.name}_{side}",
+                record.inputs,
+                _KERAS[kind],
+                attrs,
+                params,
+                (sequences, states, backwards),
+                time_order=False,
+            )
+        )
+        if side == "backward" and sequences:
+            axis = len(net.shape(sides[-1][0])) - 2
+            order = tuple(reversed(range(net.shape(sides[-1][0])[axis])))
+            attrs_ = {"axis": axis, "indices": order}
+            sides[-1][0] = net.add("take", f"{record.name}_in_order", [sides[-1][0]], attrs_)
+    rest = [*sides[0][1:], *sides[1][1:]]
+    pair = [sides[0][0], sides[1][0]]
+    if mode is None:
+        return [*pair, *rest]
+    attrs = {"axis": len(net.shape(pair[0])) - 1} if mode == "concat" else {}
+    merged = net.add(_MERGES[mode], record.name, pair, attrs)
+    if mode == "ave":
+        merged = net.add("mul", f"{record.name}_average", [merged], {}, {"constant": np.float64(0.5)})
+    return [merged, *rest] if rest else merged
