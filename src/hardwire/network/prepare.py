@@ -18,6 +18,7 @@ from hardwire.fixed import FixedType, Overflow, Rounding, width_of
 from hardwire.layers import layer_of
 from hardwire.layers._scales import column_codes
 from hardwire.layers.batch_norm import folded
+from hardwire.network._ports import joint_quantiser
 from hardwire.network.graph import Network, Node, Shape
 from hardwire.quantiser import Quantiser
 
@@ -284,9 +285,10 @@ def input_quantisers(
 ) -> dict[str, Quantiser]:
     """Return the quantiser of each input port.
 
-    An input that only equal quantiser nodes read has theirs. Any other needs a stated type (rounded to nearest even,
-    saturated): by name, one an input in order, or one for all. Raises `ModelError` for an input without a type, a
-    stated type that contradicts the model's own quantiser, and types for inputs that do not exist.
+    An input that only equal quantiser nodes read has theirs; one that different ones read has one from whose codes
+    they all follow, if there is one. Any other needs a stated type (rounded to nearest even, saturated): by name, one
+    an input in order, or one for all. Raises `ModelError` for an input without a type, a stated type that contradicts
+    the model's own quantiser, and types for inputs that do not exist.
     """
     stated = _stated(network, input_types)
     found: dict[str, Quantiser] = {}
@@ -305,6 +307,8 @@ def input_quantisers(
             found[name] = own[0]
         elif wanted is not None:
             found[name] = wanted
+        elif own and len(own) == len(readers) and (joint := joint_quantiser(own, network.shapes[name])) is not None:
+            found[name] = joint
         else:
             raise ModelError(
                 f"input {name!r} needs a type: the model does not quantise it",

@@ -1,0 +1,287 @@
+"""Quantisers of HGQ2 files: their settings, their bit widths (variables of the model), their exact meaning.
+
+HGQ2 (Sun et al., "HGQ2: High Granularity Quantization", 2024; package `hgq2`) quantises every layer's input (`iq`),
+kernel (`kq`), bias (`bq`) and, where asked, output (`oq`), each with a type per element or group of elements: a sign
+bit `k`, integer bits `i` and fractional bits `f` (`kif`), or all bits but the sign `b` and `i`, with `f = b - i`
+(`kbi`). Bit widths are floats in the file, rounded half to even. Codes are `round(x · 2^f)`, brought to
+`[-k · 2^i, 2^i - 2^-f]`; an element with `k + i + f ≤ 0` is always 0.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hardwire.errors import ModelError, UnsupportedError
+from hardwire.fixed import MAX_BITS, Ints, Overflow, Rounding, round_real
+from hardwire.layers import _keras as keras
+from hardwire.layers._base import ImportRule, imports
+from hardwire.network.graph import NetworkBuilder
+from hardwire.network.records import Record
+from hardwire.quantiser import Quantiser
+
+Array = NDArray[Any]
+
+PACKAGES = ("hgq", "hgq2")
+"""Under which names classes are registered: HGQ2 and HGQ-LUT, which came before it."""
+
+_ROUNDINGS = {
+    "TRN": Rounding.TRN,
+    "RND": Rounding.RND,
+    "RND_CONV": Rounding.RND_CONV,
+    "TRN_ZERO": Rounding.TRN_ZERO,
+    "RND_ZERO": Rounding.RND_ZERO,
+    "RND_MIN_INF": Rounding.RND_MIN_INF,
+    "RND_INF": Rounding.RND_INF,
+}
+_OVERFLOWS = {"WRAP": Overflow.WRAP, "SAT": Overflow.SAT, "SAT_SYM": Overflow.SAT_SYM}
+_TRAINING_KEYS = ("qnoise_factor", "i_decay_speed", "homogeneous_axis", "heterogeneous_axis", "bw_mapper", "seed")
+_SUGAR: dict[str, dict[str, Any]] = {
+    "HardTanhConfig": {"overflow_mode": "SAT", "affine": None},
+    "HardSigmoidConfig": {"overflow_mode": "SAT", "affine": (0.25, 0.5)},
+}
+"""Settings that two of HGQ2's configuration classes leave out of the file because they imply them."""
+
+
+def rules(*kinds: str) -> Callable[[ImportRule], ImportRule]:
+    """Mark a function as the rule that imports HGQ2's classes `kinds`, however they are registered."""
+    return imports("keras", *(f"{package}>{kind}" for kind in kinds for package in PACKAGES))
+
+
+@dataclass(frozen=True)
+class Spec:
+    """A quantiser of the file: its settings and its bit widths, int64 of one shape; `q_type` `dummy` has none."""
+
+    q_type: str
+    rounding: Rounding
+    overflow: Overflow
+    k: Ints
+    i: Ints
+    f: Ints
+    free: bool
+    """A wrapping quantiser of weights: HGQ2 takes its integer bits from the weights, so that nothing wraps."""
+    scaler: float | None
+    affine: tuple[float, float] | None
+
+    def quantiser(self, record: Record, rank: int) -> Quantiser:
+        """Return the rule for a tensor of `rank` axes, the batch not counted; the affine map is not in it."""
+        k, i, f = (part.reshape(part.shape[1:]) if part.ndim == rank + 1 else part for part in (self.k, self.i, self.f))
+        if k.ndim != rank:
+            raise ModelError(
+                f"layer {record.name!r} ({record.kind}): bit widths of shape {self.k.shape} for {rank} axes"
+            )
+        bits = k + i + f
+        if np.any(bits > MAX_BITS):
+            raise UnsupportedError(
+                f"layer {record.name!r} ({record.kind}): a quantiser of {int(bits.max())} bits",
+                hint=f"{MAX_BITS} are possible: retrain with fewer bits",
+            )
+        there = bits > 0
+        made = Quantiser.of_arrays(
+            (k > 0) & there, np.where(there, bits, 0), np.where(there, f, 0), self.rounding, self.overflow
+        )
+        if self.scaler is not None:
+            made = Quantiser(made.scale * self.scaler, made.lo, made.hi, self.rounding, self.overflow)
+        return made
+
+
+def spec(record: Record, attr: str, place: str) -> Spec | None:
+    """Take the settings `attr` and the variables of the quantiser at `place` (`iq`, `softmax/exp_table/oq`).
+
+    None where the layer has no such quantiser.
+    """
+    return spec_of(record, record.take(attr, None), attr, place)
+
+
+def spec_of(record: Record, config: Any, attr: str, place: str, component: str | None = None) -> Spec | None:
+    """Read a quantiser from its settings `config`, found as `attr`, and its variables, as `variables_at` finds them."""
+    if config is None:
+        return None
+    settings, class_name = _settings(record, attr, config)
+    q_type = str(settings.pop("q_type", "kif")).lower()
+    scaler, affine = settings.pop("scaler", None), settings.pop("affine", None)
+    if scaler is not None and not (isinstance(scaler, int | float) and scaler > 0):
+        raise record.unsupported(attr, {"scaler": scaler}, "only a positive number is supported")
+    if affine is not None:
+        affine = (float(affine[0]), float(affine[1]))
+    if q_type == "dummy":
+        none = np.zeros((), np.int64)
+        return Spec(q_type, Rounding.TRN, Overflow.SAT, none, none, none, True, scaler, affine)
+    if q_type not in ("kif", "kbi"):
+        raise record.unsupported(attr, {"q_type": q_type}, "only kif, kbi and dummy quantisers are supported")
+    mode = str(settings.pop("round_mode")).upper()
+    over = str(settings.pop("overflow_mode")).upper()
+    if mode.removeprefix("S_") not in _ROUNDINGS:
+        raise record.unsupported(attr, {"round_mode": mode}, f"only {', '.join(_ROUNDINGS)} are supported")
+    if over not in _OVERFLOWS:
+        raise record.unsupported(attr, {"overflow_mode": over}, f"only {', '.join(_OVERFLOWS)} are supported")
+    rounding = _ROUNDINGS[mode.removeprefix("S_")]
+    weight = settings.pop("is_weight", settings.get("place") == "weight")
+    trainable = settings.pop("trainable", True)
+    # As HGQ2 0.2.0 does: kif weights never wrap, kbi weights do not where they are rounded by RND.
+    free = over == "WRAP" and bool(weight) and bool(trainable) and (q_type == "kif" or rounding is Rounding.RND)
+    known = {"place", "k0", "i0", "f0", "b0", "ic", "fc", "bc", "ir", "fr", "br", *_TRAINING_KEYS}
+    unknown = [key for key in settings if key not in known]
+    if unknown:
+        raise record.unsupported(attr, {unknown[0]: settings[unknown[0]]}, f"{class_name} is not understood")
+    k, i, f = _widths(record, q_type, over, place, component)
+    return Spec(q_type, rounding, _OVERFLOWS[over], k, i, f, free, scaler, affine)
+
+
+def _settings(record: Record, attr: str, config: Any) -> tuple[dict[str, Any], str]:
+    if isinstance(config, dict) and "class_name" in config:
+        class_name = str(config["class_name"]).rpartition(">")[2]
+        inner = config.get("config")
+    else:
+        class_name, inner = "QuantizerConfig", config
+    if not isinstance(inner, dict) or (class_name != "QuantizerConfig" and class_name not in _SUGAR):
+        raise record.unsupported(attr, config, "no quantiser settings of HGQ2")
+    settings = dict(inner)
+    if class_name in _SUGAR:
+        symmetric = settings.pop("symmetric", False)
+        settings.update(_SUGAR[class_name])
+        if symmetric:
+            settings["overflow_mode"] = "SAT_SYM"
+    return settings, class_name
+
+
+def _widths(record: Record, q_type: str, over: str, place: str, component: str | None) -> tuple[Ints, Ints, Ints]:
+    """Return k, i and f of a quantiser, rounded."""
+    arrays = variables_at(record, place, component)
+    second = "f" if q_type == "kif" else "b"
+    if "0" in arrays:
+        # Trainable variables come first: in a wrapping quantiser the integer bits are traced, not trained.
+        order = (
+            [second, "k", "i", "decay"] if over == "WRAP" else ["i", "f", "k"] if q_type == "kif" else ["b", "i", "k"]
+        )
+        named = {name: arrays[str(n)] for n, name in enumerate(order) if str(n) in arrays}
+        named_k = named.get("k")
+        if named_k is None or named_k.dtype.kind not in "ub":
+            raise ModelError(
+                f"layer {record.name!r} ({record.kind}): the variables of quantiser {place!r} are not in HGQ2's order",
+                hint="save the model again with a released version of HGQ2",
+            )
+        arrays = named
+    missing = [name for name in ("k", "i", second) if name not in arrays]
+    if missing:
+        raise ModelError(
+            f"layer {record.name!r} ({record.kind}): variable {missing[0]!r} of quantiser {place!r} is not in the file"
+        )
+    parts = [np.asarray(arrays[name], np.float64) for name in ("k", "i", second)]
+    if not all(np.all(np.isfinite(part)) for part in parts) or len({part.shape for part in parts}) != 1:
+        raise ModelError(f"layer {record.name!r} ({record.kind}): the bit widths of quantiser {place!r} are damaged")
+    k, i, other = (np.rint(part).astype(np.int64) for part in parts)
+    return np.minimum(k, 1), i, other if q_type == "kif" else other - i
+
+
+def variables_at(record: Record, place: str, component: str | None = None) -> dict[str, Array]:
+    """Take the variables of the quantiser at `place`: by number from `.keras`, by name from HDF5 by layer names.
+
+    There its folder is `component`, or what ends like the place: `dense_iq/fixed_point_quantizer_kif_3/f` for `iq`.
+    """
+    numbered = f"{place}/quantizer/".lstrip("/")
+    keys = [key for key in record.array_keys() if key.startswith(numbered)]
+    if keys:
+        return {key[len(numbered) :]: record.array(key) for key in keys}
+    suffix = "_" + "_".join(part.strip("_") for part in place.split("/"))
+    found = {}
+    for key in record.array_keys():
+        *_, folder, kind, name = ("", *key.split("/"))[-3:] if "/" in key else ("", "", "")
+        if not kind.startswith("fixed_point"):
+            continue
+        if folder == component if component is not None else f"_{folder}".endswith(suffix):
+            found[name] = record.array(key)
+    return found
+
+
+def own_variables(record: Record, *names: str) -> dict[str, Array]:
+    """Take a layer's own variables, `names` in HGQ2's order; `beta` and `ebops` among them serve training alone."""
+    counted = record.take("enable_ebops", True)
+    if not counted:
+        names = tuple(name for name in names if name not in ("beta", "ebops"))
+    found = keras.variables(record, *names)
+    return {name: value for name, value in found.items() if name not in ("beta", "ebops")}
+
+
+def quantised(record: Record, net: NetworkBuilder, tensor: str, rule: Spec | None, name: str) -> str:
+    """Add a quantiser (and its affine map) behind a tensor; returns the result."""
+    if rule is None:
+        return tensor
+    if rule.q_type != "dummy":
+        quantiser = rule.quantiser(record, len(net.shape(tensor)))
+        tensor = net.add("quantise", name, [tensor], {"quantiser": quantiser})
+    if rule.affine is not None:
+        factor, shift = rule.affine
+        tensor = net.add("mul", f"{name}_factor", [tensor], {}, {"constant": np.float64(factor)})
+        tensor = net.add("add", f"{name}_shift", [tensor], {}, {"constant": np.float64(shift)})
+    return tensor
+
+
+def layer_input(record: Record, net: NetworkBuilder) -> str:
+    """Return a layer's one input behind its input quantiser."""
+    tensor = keras.single(record)
+    enabled = record.take("enable_iq", True)
+    rule = spec(record, "iq_conf", "iq")
+    return quantised(record, net, tensor, rule if enabled else None, f"{record.name}_iq")
+
+
+def layer_output(record: Record, net: NetworkBuilder, tensor: str) -> str:
+    """Return a layer's output behind its activation and its output quantiser; training's settings are dropped."""
+    tensor = keras.activated(record, net, tensor, record.take("activation", None))
+    enabled = record.take("enable_oq", False)
+    rule = spec(record, "oq_conf", "oq")
+    record.ignore("ebops_factor", "beta0", "parallelization_factor")
+    return quantised(record, net, tensor, rule if enabled else None, f"{record.name}_oq")
+
+
+def weights(record: Record, values: Array, rule: Spec | None) -> NDArray[np.float64]:
+    """Quantise weights (float32, the shape of the quantiser's elements) as HGQ2 does, in float32; exact in float64."""
+    x = np.asarray(values, np.float32)
+    if rule is None:
+        return x.astype(np.float64)
+    if rule.scaler is not None:
+        x = x / np.float32(rule.scaler)
+    if rule.q_type != "dummy":
+        x = _rounded(record, x, rule)
+    if rule.scaler is not None:
+        x = x * np.float32(rule.scaler)
+    if rule.affine is not None:
+        x = x * np.float32(rule.affine[0]) + np.float32(rule.affine[1])
+    return x.astype(np.float64)
+
+
+def _rounded(record: Record, x: Array, rule: Spec) -> Array:
+    try:
+        k, i, f = (np.broadcast_to(part, x.shape) for part in (rule.k, rule.i, rule.f))
+    except ValueError:
+        raise ModelError(
+            f"layer {record.name!r} ({record.kind}): bit widths of shape {rule.k.shape} for weights of {x.shape}"
+        ) from None
+    scaled = np.ldexp(x, f.astype(np.int32))
+    if rule.rounding is Rounding.RND:
+        # floor(x + 1/2) with a sum in float32, as the framework has it: next to a half it may round up.
+        codes = np.floor(scaled + np.float32(0.5))
+    else:
+        codes = round_real(scaled.astype(np.float64), rule.rounding).astype(np.float32)
+    if rule.free:
+        return np.asarray(np.ldexp(codes, -f.astype(np.int32)), np.float32)
+    bits = k + i + f
+    there = bits > 0
+    span = np.exp2(np.where(there, i + f, 0).astype(np.float64))
+    lo, hi = -k * span, span - 1
+    wide = codes.astype(np.float64)
+    if rule.overflow is Overflow.WRAP:
+        wide = np.mod(wide - lo, hi - lo + 1) + lo
+    else:
+        wide = np.clip(wide, -k * hi if rule.overflow is Overflow.SAT_SYM else lo, hi)
+    return np.where(there, np.ldexp(wide, -f.astype(np.int32)), 0.0).astype(np.float32)
+
+
+def batch_norm_scaler(gamma: Array | None, variance: Array, epsilon: float) -> Array:
+    """`gamma / sqrt(variance + epsilon)`, in float32 step by step as the framework computes it."""
+    root = np.sqrt(np.asarray(variance, np.float32) + np.float32(epsilon))
+    return np.asarray((np.float32(1.0) if gamma is None else np.asarray(gamma, np.float32)) / root, np.float32)

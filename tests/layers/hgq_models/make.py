@@ -1,0 +1,131 @@
+"""Makes the models and vectors of this folder. Run in an environment of its own, in this folder:
+
+    python3 -m venv hgq2 && hgq2/bin/pip install torch==2.13.0 keras==3.15.1 hgq2==0.2.0
+    KERAS_BACKEND=torch hgq2/bin/python make.py
+
+Each model is tiny and has random weights and bit widths; `NAME.npz` holds inputs `x0`… and the outputs `y0`… of HGQ2's
+own forward on them.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import zipfile
+from pathlib import Path
+
+os.environ.setdefault("KERAS_BACKEND", "torch")
+
+import hgq.layers as q
+import keras
+import numpy as np
+from hgq.config import QuantizerConfig, QuantizerConfigScope
+
+HERE = Path(__file__).parent
+ROUNDINGS = ("TRN", "RND", "RND_CONV", "TRN_ZERO", "RND_ZERO", "RND_MIN_INF", "RND_INF")
+
+
+def config(place="datalane", q_type=None, **settings):
+    return QuantizerConfig(q_type or ("kif" if place == "datalane" else "kbi"), place, **settings)
+
+
+def randomise(model, seed):
+    """Give every variable a random value that HGQ2 could have trained."""
+    rng = np.random.default_rng(seed)
+    for variable in model.variables:
+        name, shape = variable.path.rsplit("/", 1)[-1], variable.shape
+        if "quantizer" in variable.path:
+            if name == "k":
+                value = rng.random(shape) < 0.85
+            elif name == "i":
+                value = rng.integers(0, 4, shape) + rng.uniform(-0.4, 0.4, shape)
+            elif name in ("f", "b"):
+                value = rng.integers(-1, 6, shape) + 3 * (name == "b") + rng.uniform(-0.4, 0.4, shape)
+            else:
+                continue
+        elif name in ("ebops", "beta") and shape == ():
+            continue
+        elif "variance" in name:
+            value = rng.uniform(0.3, 2, shape)
+        else:
+            value = rng.normal(0, 1.2, shape)
+        variable.assign(np.asarray(value).astype(variable.dtype))
+
+
+def save(name, model, seed=0, formats=(".keras",), rows=48, prepare=None):
+    randomise(model, seed)
+    if prepare:
+        prepare(model)
+    rng = np.random.default_rng(seed + 100)
+    data = [np.round(rng.normal(0, 3, (rows, *x.shape[1:])) * 64).astype(np.float32) / 64 for x in model.inputs]
+    outputs = model.predict(data if len(data) > 1 else data[0], verbose=0)
+    outputs = outputs if isinstance(outputs, list) else [outputs]
+    for suffix in formats:
+        path = HERE / f"{name}{suffix}"
+        model.save(path)
+        if suffix == ".keras":
+            members = {}
+            with zipfile.ZipFile(path) as archive:
+                members = {item: archive.read(item) for item in archive.namelist()}
+            with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+                for item, content in members.items():
+                    archive.writestr(zipfile.ZipInfo(item), content, zipfile.ZIP_DEFLATED)
+    arrays = {f"x{n}": x for n, x in enumerate(data)} | {f"y{n}": y for n, y in enumerate(outputs)}
+    np.savez_compressed(HERE / f"{name}.npz", **arrays)
+    print(name, [y.shape for y in outputs], [len(np.unique(y)) for y in outputs])
+
+
+def quantisers():
+    """Every rounding with every overflow, both parametrisations, types by element, by channel and by tensor."""
+    x = keras.Input((3, 2))
+    outputs = []
+    for n, mode in enumerate(ROUNDINGS):
+        for m, over in enumerate(("WRAP", "SAT", "SAT_SYM")):
+            axes = [{"homogeneous_axis": (0,)}, {"heterogeneous_axis": (-1,)}, {"heterogeneous_axis": ()}][(n + m) % 3]
+            q_type = ("kif", "kbi")[(n + m) % 2]
+            conf = config(q_type=q_type, round_mode=mode, overflow_mode=over, **axes)
+            outputs.append(q.Quantizer(conf, name=f"q_{mode}_{over}".lower())(x))
+    outputs.append(q.Quantizer(config(round_mode="S_RND", overflow_mode="SAT", scaler=0.5, affine=(0.25, 0.5)))(x))
+    save("quantisers", keras.Model(x, keras.layers.Concatenate(axis=1)(outputs)), 1)
+
+
+def dense():
+    """Dense layers, with the normalisation of their input, and all kinds of weight quantisers."""
+    x = keras.Input((5,), name="features")
+    y = q.QDense(4, activation="relu", name="first")(x)
+    with QuantizerConfigScope(place=("weight", "bias"), q_type="kif", default_q_type="kif", overflow_mode="WRAP"):
+        y = q.QBatchNormDense(4, activation="relu", name="second", iq_conf=config(overflow_mode="SAT"))(y)
+    with QuantizerConfigScope(place=("weight", "bias"), overflow_mode="WRAP", round_mode="RND_CONV"):
+        y = q.QDense(3, name="third", enable_oq=True, oq_conf=config(overflow_mode="SAT"), use_bias=False)(y)
+    with QuantizerConfigScope(place=("weight", "bias"), overflow_mode="WRAP"):
+        y = q.QDense(2, name="fourth", enable_ebops=False)(y)
+    save("dense", keras.Model(x, y), 21, (".keras", ".h5"))
+
+
+def einsum():
+    """Einsum layers over channels and over positions, normalised or not, residuals and sums between them."""
+    x = keras.Input((4, 3), name="particles")
+    a = q.QEinsumDenseBatchnorm("bnc,cC->bnC", (4, 3), bias_axes="C", activation="relu")(x)
+    b = q.QEinsumDenseBatchnorm("bnc,nN->bNc", (4, 3), bias_axes="N")(a)
+    c = q.QAdd()([a, b])
+    d = q.QEinsumDense("bnc,n->bc", (3,))(c)
+    e = q.QEinsumDense("bnc,ncd->bnd", (4, 2), bias_axes="nd", iq_conf=config(heterogeneous_axis=(-1,)))(c)
+    f = q.QSum(axes=(1, 2), scale=0.25, keepdims=True)(e)
+    g = q.QMeanPow2(axes=1)(e)
+    save("einsum", keras.Model(x, [d, f, g]), 6, (".keras", ".h5"))
+
+
+def merging():
+    """Layers of several inputs, and a batch normalisation."""
+    x, y = keras.Input((2, 3), name="x"), keras.Input((1, 3), name="y")
+    a = q.QBatchNormalization()(x)
+    b = q.QBatchNormalization(axis=1, center=False)(y)
+    outputs = [layer()([a, b]) for layer in (q.QMultiply, q.QSubtract, q.QMaximum, q.QMinimum, q.QAveragePow2)]
+    save("merging", keras.Model([x, y], [q.QAdd()([a, b, x]), *outputs]), 7)
+
+
+MODELS = {"quantisers": quantisers, "dense": dense, "einsum": einsum, "merging": merging}
+
+if __name__ == "__main__":
+    for name in sys.argv[1:] or MODELS:
+        MODELS[name]()

@@ -1,0 +1,153 @@
+"""HGQ2 models from the file alone, against stored outputs of HGQ2's own forward (recipe: `hgq_models/make.py`)."""
+
+from __future__ import annotations
+
+import json
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from hardwire import frontends
+from hardwire.errors import ModelError, UnsupportedError
+from hardwire.fixed import Overflow, Rounding
+from hardwire.ir import interpreter
+from hardwire.ir.verify import verify_program
+from hardwire.layers._lowering import lower
+from hardwire.network._ports import joint_quantiser
+from hardwire.network.prepare import input_quantisers, prepare
+from hardwire.network.reference import forward
+from hardwire.quantiser import Quantiser
+
+MODELS = Path(__file__).parent / "hgq_models"
+
+
+def vectors(name):
+    with np.load(MODELS / f"{name}.npz") as stored:
+        inputs = [stored[f"x{n}"].astype(np.float64) for n in range(9) if f"x{n}" in stored]
+        return inputs, [stored[f"y{n}"].astype(np.float64) for n in range(9) if f"y{n}" in stored]
+
+
+def program_outputs(network, xs, types=None):
+    """Run the network's Program in the reference interpreter on real inputs."""
+    program = lower(network, input_quantisers(network, types))
+    verify_program(program)
+    codes = []
+    for port, x in zip(program.inputs, xs, strict=True):
+        assert port.quantiser is not None
+        codes.append(port.quantiser.codes(x).reshape(len(x), -1))
+    out = interpreter.run(program, codes)
+    return [
+        (rows * program.port_scale(port)).astype(np.float64).reshape(len(xs[0]), *port.shape)
+        for port, rows in zip(program.outputs, out, strict=True)
+    ]
+
+
+STORED = sorted(path.name for path in MODELS.iterdir() if path.suffix in (".keras", ".h5"))
+
+
+@pytest.mark.parametrize("file", STORED)
+def test_stored_models_give_hgq2s_outputs_to_the_bit(file):
+    xs, ys = vectors(file.partition(".")[0])
+    network = frontends.load(MODELS / file)
+    for ours, theirs in zip(forward(network, xs), ys, strict=True):
+        np.testing.assert_array_equal(ours, theirs)
+    # One input that quantisers of every rounding read has no type of its own.
+    types = "s13.6" if file.startswith("quantisers") else None
+    for ours, theirs in zip(program_outputs(prepare(network), xs, types), ys, strict=True):
+        np.testing.assert_array_equal(ours, theirs)
+
+
+@st.composite
+def several(draw):
+    """Different quantisers of one tensor that one port can serve."""
+    shape = tuple(draw(st.lists(st.integers(1, 3), max_size=2)))
+    one_grid = draw(st.booleans())
+    overflows = draw(st.sampled_from([[Overflow.WRAP], [Overflow.SAT, Overflow.SAT_SYM]]))
+    roundings = [draw(st.sampled_from(Rounding))] if one_grid else [Rounding.TRN, Rounding.RND]
+    rng = np.random.default_rng(draw(st.integers(0, 999)))
+    frac = rng.integers(-2, 4, shape)
+    made = []
+    for _ in range(draw(st.integers(2, 4))):
+        bits = rng.integers(0, 6, shape)
+        own = frac if one_grid else rng.integers(-2, 4, shape)
+        signed = (rng.random(shape) < 0.5) & (bits > 0)
+        made.append(
+            Quantiser.of_arrays(signed, bits, own, draw(st.sampled_from(roundings)), draw(st.sampled_from(overflows)))
+        )
+    return made, shape
+
+
+@settings(max_examples=150, deadline=None)
+@given(several())
+def test_one_port_serves_several_quantisers(given_rules):
+    quantisers, shape = given_rules
+    joint = joint_quantiser(quantisers, shape)
+    assert joint is not None
+    grid = np.arange(-2000, 2001).reshape(-1, *(1,) * len(shape)) / 64 + np.zeros(shape)
+    for rule in quantisers:
+        np.testing.assert_array_equal(rule(joint(grid)), rule(grid))
+
+
+def test_no_port_serves_ties_to_even_on_two_grids_or_wrapping_beside_saturation():
+    even = [Quantiser.of_arrays(True, 6, f, Rounding.RND_CONV, Overflow.SAT) for f in (2, 3)]
+    mixed = [Quantiser.of_arrays(True, 6, 3, Rounding.TRN, over) for over in (Overflow.SAT, Overflow.WRAP)]
+    assert joint_quantiser(even, ()) is None
+    assert joint_quantiser(mixed, ()) is None
+
+
+def edited(tmp_path, change):
+    """Copy of the stored dense model with `change` applied to the settings of its first layer."""
+    path = tmp_path / "model.keras"
+    with zipfile.ZipFile(MODELS / "dense.keras") as archive, zipfile.ZipFile(path, "w") as out:
+        for name in archive.namelist():
+            content = archive.read(name)
+            if name == "config.json":
+                config = json.loads(content)
+                change(config["config"]["layers"][1]["config"])
+                content = json.dumps(config).encode()
+            out.writestr(name, content)
+    return path
+
+
+@pytest.mark.parametrize(
+    ("attr", "key", "value", "message"),
+    [
+        ("iq_conf", "overflow_mode", "WRAP_SM", r"'first' \(hgq>QDense\): attribute 'iq_conf' = .*only WRAP, SAT"),
+        ("kq_conf", "round_mode", "CEIL", r"attribute 'kq_conf' = .*only TRN, RND"),
+        ("bq_conf", "q_type", "float", r"attribute 'bq_conf' = .*only kif, kbi and dummy"),
+        ("bq_conf", "scaler", -1, r"attribute 'bq_conf' = .*positive number"),
+        ("iq_conf", "novel", 1, r"attribute 'iq_conf' = .'novel': 1.*not understood"),
+    ],
+)
+def test_settings_that_are_not_understood_are_named(tmp_path, attr, key, value, message):
+    def change(layer):
+        layer[attr]["config"][key] = value
+
+    with pytest.raises(UnsupportedError, match=message):
+        frontends.load(edited(tmp_path, change))
+
+
+def test_variables_in_another_order_are_named(tmp_path):
+    def change(layer):
+        layer["kq_conf"]["config"]["overflow_mode"] = "WRAP"
+
+    with pytest.raises(ModelError, match=r"'first' .*variables of quantiser 'kq' are not in HGQ2's order"):
+        frontends.load(edited(tmp_path, change))
+
+
+def test_units_that_contradict_the_kernel_are_named(tmp_path):
+    with pytest.raises(UnsupportedError, match="attribute 'units' = 7"):
+        frontends.load(edited(tmp_path, lambda layer: layer.update(units=7)))
+
+
+def test_the_older_package_name_is_read_too(tmp_path):
+    path = tmp_path / "model.keras"
+    with zipfile.ZipFile(MODELS / "dense.keras") as archive, zipfile.ZipFile(path, "w") as out:
+        for name in archive.namelist():
+            out.writestr(name, archive.read(name).replace(b'"hgq>', b'"hgq2>'))
+    xs, ys = vectors("dense")
+    np.testing.assert_array_equal(forward(frontends.load(path), xs)[0], ys[0])
