@@ -381,26 +381,6 @@ def _torch_expand(record: Record, net: NetworkBuilder) -> str:
     return expanded(record, net, record.name, x, size[1:])
 
 
-@imports("torch", "aten.pixel_shuffle.default")
-def _torch_pixel_shuffle(record: Record, net: NetworkBuilder) -> str:
-    """`pixel_shuffle(upscale_factor)`: channels (c·b², h, w) become pixels (c, h·b, w·b)."""
-    x, block = torch.single(record), int(record.take("upscale_factor"))
-    channels, height, width = _image(record, net, x)
-    depth = channels // (block * block)
-    last = (depth, height * block, width * block)
-    return moved_blocks(net, record.name, x, (depth, block, block, height, width), (0, 3, 1, 4, 2), last)
-
-
-@imports("torch", "aten.pixel_unshuffle.default")
-def _torch_pixel_unshuffle(record: Record, net: NetworkBuilder) -> str:
-    """`pixel_unshuffle(downscale_factor)`: pixels become channels (c·b², h, w)."""
-    x, block = torch.single(record), int(record.take("downscale_factor"))
-    depth, height, width = _image(record, net, x)
-    rows, columns = height // block, width // block
-    first, last = (depth, rows, block, columns, block), (depth * block * block, rows, columns)
-    return moved_blocks(net, record.name, x, first, (0, 2, 4, 1, 3), last)
-
-
 # --- Keras
 
 

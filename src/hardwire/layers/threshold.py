@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from fractions import Fraction
-from math import ceil
+from math import ceil, floor
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from hardwire.errors import ModelError
 from hardwire.fixed import Floats
@@ -23,10 +24,12 @@ class Threshold(Layer):
     """`base + step · (number of thresholds that x reaches)`, x ≥ threshold counting.
 
     Params `thresholds` (*s, n), where s broadcasts to the input's shape and n is the number of steps; `base` and `step`
-    broadcast to the input's shape.
+    broadcast to the input's shape. Optional param `strict` (0 or 1, broadcasts too): where 1, x must lie above a
+    threshold. Optional attr `exact`: the thresholds as `Fraction`s, where float64 cannot hold them.
     """
 
     kind = "threshold"
+    takes_offset = True
 
     def shape(self, node: Node, inputs: Sequence[Shape]) -> Shape:
         """Return the input's shape."""
@@ -41,7 +44,10 @@ class Threshold(Layer):
 
     def reference(self, node: Node, inputs: Sequence[Floats]) -> Floats:
         """Count the thresholds that are reached."""
-        reached = np.sum(inputs[0][..., None] >= node.params["thresholds"], axis=-1)
+        x, thresholds = inputs[0][..., None], node.params["thresholds"]
+        reached = np.sum(x >= thresholds, axis=-1)
+        if "strict" in node.params:
+            reached = np.where(node.params["strict"] != 0, np.sum(x > thresholds, axis=-1), reached)
         return np.asarray(node.params["base"] + node.params["step"] * reached, np.float64)
 
     def lower(self, node: Node, low: Lowering, inputs: Sequence[Wire]) -> Wire:
@@ -50,7 +56,10 @@ class Threshold(Layer):
         scales = x.scales()
         base, step = (exact_values(node.params[key], None, x.shape) for key in ("base", "step"))
         scale = joint_scale(x.shape, base, step)
-        thresholds = np.broadcast_to(node.params["thresholds"], (*x.shape, node.params["thresholds"].shape[-1]))
+        bounds = exact_thresholds(node)
+        thresholds = np.broadcast_to(bounds, (*x.shape, bounds.shape[-1]))
+        strict = np.broadcast_to(node.params.get("strict", np.zeros((), np.int64)), x.shape)
+        offset = None if x.offset is None else np.broadcast_to(x.offset, x.shape)
 
         def rule(b: KernelBuilder, values: list[int], at: tuple[int, ...]) -> int:
             full = element(x.shape, at)
@@ -59,30 +68,44 @@ class Threshold(Layer):
             unit = multiple(node, step[full], scale[full], "step")
             below = []
             for threshold in thresholds[full].tolist():
-                least = ceil(Fraction(threshold) / scales[full])
+                bound = (threshold - (0 if offset is None else offset[full])) / scales[full]
+                least = floor(bound) + 1 if strict[full] else ceil(bound)
                 if least <= hi:
                     count += unit
                     if least > lo:
                         below.append(b.less(values[0], b.const(least)))
             return b.linear(below, [-unit] * len(below), count)
 
-        varying = [base, step, *(thresholds[..., k] for k in range(thresholds.shape[-1]))]
+        varying = [base, step, strict, *(thresholds[..., k] for k in range(thresholds.shape[-1]))]
+        varying += [] if offset is None else [offset]
         return low.elementwise(node, [x], rule, scale, varying)
 
     def examples(self) -> Iterator[Example]:
         """The sign, and three thresholds for each channel, some of them never met."""
-        for name, thresholds, base, step in (
-            ("bipolar", np.zeros(1), -0.3, 0.6),
-            ("channels", np.array([[-1.5, 0.1, 2.0], [0.0, 0.0, 99.0], [-99.0, -1.0, 1.0]]), 0.0, 0.5),
+        for name, thresholds, base, step, strict in (
+            ("bipolar", np.zeros(1), -0.3, 0.6, 0),
+            ("channels", np.array([[-1.5, 0.1, 2.0], [0.0, 0.0, 99.0], [-99.0, -1.0, 1.0]]), 0.0, 0.5, 0),
+            ("strict", np.array([[-0.5, 0.1], [0.25, 1.0], [2.0, 3.0]]), 1.0, -0.5, np.array([1, 0, 1])),
         ):
             net = NetworkBuilder(f"threshold_{name}")
             x = quantised_input(net, (2, 3))
-            params = {"thresholds": thresholds, "base": np.array(base), "step": np.array(step)}
+            params = {
+                "thresholds": thresholds,
+                "base": np.array(base),
+                "step": np.array(step),
+                "strict": np.array(strict),
+            }
             yield Example(name, net.build([net.add("threshold", "steps", [x], {}, params)]))
 
 
+def exact_thresholds(node: Node) -> NDArray[Any]:
+    """Return the thresholds (*s, n) as `Fraction`s."""
+    exact = node.attrs.get("exact")
+    return exact_values(node.params["thresholds"], None, node.params["thresholds"].shape) if exact is None else exact
+
+
 def _levels(node: Node) -> dict[str, Floats]:
-    return {key: node.params[key] for key in ("base", "step")}
+    return {key: node.params[key] for key in ("base", "step", "strict") if key in node.params}
 
 
 # --- ONNX

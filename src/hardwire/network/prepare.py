@@ -20,6 +20,7 @@ from hardwire.layers._scales import column_codes
 from hardwire.layers.batch_norm import folded
 from hardwire.network._ports import joint_quantiser
 from hardwire.network.graph import Network, Node, Shape
+from hardwire.network.thresholds import absorbed, moved
 from hardwire.quantiser import Quantiser
 
 Rewrite = Callable[[Network], Network | None]
@@ -251,6 +252,32 @@ def fuse_bounds(network: Network) -> Network | None:
     return None
 
 
+def fold_thresholds(network: Network) -> Network | None:
+    """Fold what is affine in front of a staircase into its thresholds, exactly; see `network.thresholds`."""
+    for node in network.nodes:
+        before = network.producer(node.inputs[0]) if node.kind == "threshold" else None
+        if before is None or not _private(network, before):
+            continue
+        folded_in = absorbed(node, before, network.shapes[before.inputs[0]]) if before.inputs else None
+        if folded_in is not None and network.shapes[before.inputs[0]] == network.shapes[node.outputs[0]]:
+            return _replaced(network, {node.name: folded_in}, before)
+    return None
+
+
+def hoist_thresholds(network: Network) -> Network | None:
+    """Move a staircase over the reshape or transpose before it, toward what can be folded into it."""
+    for node in network.nodes:
+        before = network.producer(node.inputs[0]) if node.kind == "threshold" else None
+        if before is None or before.kind not in ("reshape", "transpose") or not _private(network, before):
+            continue
+        old, new = network.shapes[before.inputs[0]], network.shapes[before.outputs[0]]
+        first = moved(node, before, old, new)
+        second = before.with_(inputs=before.outputs, outputs=node.outputs)
+        nodes = [{before.name: first, node.name: second}.get(other.name, other) for other in network.nodes]
+        return _with_nodes(network, nodes, {before.outputs[0]: old})
+    return None
+
+
 def fuse_outputs(network: Network) -> Network | None:
     """Move a quantiser into the activation, softmax, leaky ReLU or batch normalisation that it alone follows."""
     for node in network.nodes:
@@ -272,6 +299,8 @@ REWRITES: tuple[Rewrite, ...] = (
     drop_repeated_quantisers,
     hoist_quantisers,
     fold_batch_norm,
+    fold_thresholds,
+    hoist_thresholds,
     settle_batch_norm,
     fuse_bounds,
     fuse_outputs,
