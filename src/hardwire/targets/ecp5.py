@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from hardwire.targets._base import Costs, Delays, Resources, Target
 
-_COSTS = Costs(adder_overhead=3.7, dsp_bits=(18, 18), dsp_least=2, free_mux_inputs=3)
+_COSTS = Costs(adder_overhead=1.5, dsp_bits=(18, 18), dsp_least=2, free_mux_inputs=3)
 _DELAYS = Delays(
     overhead=1.2,
     lut=1.07,

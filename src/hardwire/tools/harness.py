@@ -73,7 +73,8 @@ def add_harness(
         connections="".join(connections),
     )
     (workdir / f"{HARNESS}.v").write_text(text)
-    (workdir / "module.json").write_bytes(netlist.json_path.read_bytes())
+    # Open ends are no netlist that Yosys reads: the module goes in as it was before, the whole is finished again.
+    (workdir / "module.json").write_bytes((netlist.raw_path or netlist.json_path).read_bytes())
     lines = [
         "read_json module.json",
         "delete =A:blackbox",  # The cells' declarations; the synthesis command brings its own.

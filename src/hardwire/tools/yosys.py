@@ -10,11 +10,14 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from hardwire.errors import DataError, ToolError
+from hardwire.tools._ecp5_carry import open_chain_ends
 from hardwire.tools.files import bring
 from hardwire.tools.find import PythonPackage, Tool, entry_point
 from hardwire.tools.process import Progress, run
@@ -60,6 +63,8 @@ class Recipe:
     """The family's `synth_*` command with its fixed options; `-top` is added."""
     without_dsp: str = "-nodsp"
     without_bram: str = "-nobram"
+    finish: Callable[[dict[str, Any]], int] | None = None
+    """Changes the finished top module (as in Yosys' JSON) in place; returns the number of changes."""
     resources: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
     """How many of each of `RESOURCES` a cell stands for: cell type → {resource: number}."""
 
@@ -83,6 +88,7 @@ _XILINX_CELLS: dict[str, dict[str, float]] = {
 RECIPES: dict[str, Recipe] = {
     "ecp5": Recipe(
         "synth_ecp5",
+        finish=open_chain_ends,
         resources={
             "LUT4": {"lut": 1.0},
             "CCU2C": {"carry": 1.0},
@@ -112,6 +118,8 @@ class SynthesisResult:
     seconds: float
     tool: str
     version: str
+    raw_path: Path | None = None
+    """The netlist before the recipe's `finish`, for Yosys to read again; None where nothing was changed."""
 
 
 def synthesise(
@@ -181,11 +189,19 @@ def run_script(
         timeout=timeout,
         tool="yosys",
     )
-    (workdir / partial).replace(output)
     cells = _cell_counts(workdir / f"{top}.stat.json", log)
-    return SynthesisResult(
-        output, top, cells, resource_counts(cells, recipe), log, done.seconds, found.origin, f"yosys {version}"
-    )
+    raw = None
+    if recipe.finish is not None:
+        document = json.loads((workdir / partial).read_text())
+        module = document.get("modules", {}).get(top)
+        if module is not None and recipe.finish(module):
+            raw = workdir / f"{top}.raw.json"
+            (workdir / partial).replace(raw)
+            cells = dict(sorted(Counter(cell["type"] for cell in module["cells"].values()).items()))
+            (workdir / partial).write_text(json.dumps(document))
+    (workdir / partial).replace(output)
+    counts = resource_counts(cells, recipe)
+    return SynthesisResult(output, top, cells, counts, log, done.seconds, found.origin, f"yosys {version}", raw)
 
 
 def recipe_of(family: str | Recipe) -> Recipe:
