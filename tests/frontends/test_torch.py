@@ -484,14 +484,14 @@ def test_a_program_in_training_mode_is_refused() -> None:
 @pytest.mark.parametrize(
     ("function", "message"),
     [
-        (lambda s, x: x.transpose(0, 1), r"attribute 'dim0' = 0: it is the batch axis"),
+        (lambda s, x: x.transpose(0, 1), r"has the batch on axis 1"),
         (lambda s, x: x.flatten(0), r"'start_dim' = 0: it is the batch axis"),
         (lambda s, x: x.view(-1, 3), "changes the batch axis"),
         (lambda s, x: torch.softmax(x, 0), "'dim' = 0: it is the batch axis"),
         (lambda s, x: torch.cat([x, x], 0), "'dim' = 0: it is the batch axis"),
         (lambda s, x: x.argmax(), "'dim' = None: an axis"),
         (lambda s, x: x.unsqueeze(0), "'dim' = 0: it is the batch axis"),
-        (lambda s, x: x.permute(1, 0, 2), "it moves the batch axis"),
+        (lambda s, x: x.permute(1, 0, 2), "has the batch on axis 1"),
         (lambda s, x: x.to(torch.int32), "the cast from float32 rounds"),
         (lambda s, x: x / x, "only division by a constant"),
         (lambda s, x: x.cumsum(1), "operator 'aten.cumsum.default' is not supported"),

@@ -35,9 +35,7 @@ def run_both(network: Network, vectors: int = 40, seed: int = 0):
         assert np.all(store[name] <= array.hi), name
     for step in program.steps:
         kernel = program.kernels[step.kernel]
-        if not step.reads:  # constants
-            continue
-        nothing = np.zeros((len(codes[0]), step.positions, 0), np.int64)
+        nothing = np.zeros((len(codes[0]), step.positions, 0), np.int64)  # for steps that only make constants
         reads = np.concatenate([nothing, *(store[r.array][:, r.index()] for r in step.reads)], axis=2)
         values = values_of(kernel, reads.reshape(len(codes[0]) * step.positions, kernel.n_inputs))
         assert np.all(values >= kernel.lo[:, None]), step.name

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from layer_checks import check_exact, quantised
 
 import hardwire as hw
-from hardwire.errors import ModelError, RangeError, UnsupportedError
+from hardwire.errors import HardwireError, ModelError, RangeError, UnsupportedError
 from hardwire.fixed import FixedType, Overflow, Rounding
 from hardwire.frontends import load
 from hardwire.layers._lowering import lower
@@ -211,3 +211,70 @@ def test_calibrated_gru_end_to_end(keras):
     found = design.predict(data)
     assert 1 - np.sum((found - expected) ** 2) / np.sum((expected - expected.mean(axis=0)) ** 2) >= 0.98
     assert design.report()["calibration"]["fidelity"] >= 0.98
+
+
+# PyTorch.
+
+
+@settings(max_examples=30, deadline=None)
+@given(data=st.data())
+def test_torch(data):
+    torch = pytest.importorskip("torch")
+    draw = data.draw
+    kind, first = draw(st.sampled_from(["LSTM", "GRU", "RNN", "relu"])), draw(st.booleans())
+    shown = draw(st.sampled_from(["sequence", "last", "state", "both states"]))
+    options = {
+        "num_layers": draw(st.integers(1, 2)),
+        "bias": draw(st.booleans()),
+        "bidirectional": draw(st.booleans()),
+        "batch_first": first,
+        **({"nonlinearity": "relu"} if kind == "relu" else {}),
+    }
+    k, u, steps = draw(st.integers(1, 3)), draw(st.integers(1, 3)), draw(st.integers(1, 4))
+
+    class Model(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.cells = getattr(torch.nn, kind if kind != "relu" else "RNN")(k, u, **options)
+
+        def forward(self, x):
+            y, states = self.cells(x if first else x.transpose(0, 1))
+            if shown == "sequence":
+                return y if first else torch.tanh(y).permute(1, 0, 2)
+            if shown == "last":
+                return y[:, -1] if first else y[-1]
+            if shown == "state":
+                h = states[0] if kind == "LSTM" else states
+                return h[-1]
+            return (
+                torch.cat([state.transpose(0, 1) for state in states], 2) if kind == "LSTM" else states.transpose(0, 1)
+            )
+
+    torch.manual_seed(draw(st.integers(0, 99)))
+    model, x = Model().eval(), torch.randn(3, steps, k)
+    (found,) = forward(load(model, example=x), [x.double().numpy()])
+    np.testing.assert_allclose(found, model(x).detach().numpy(), atol=1e-5)
+
+
+def test_torch_refusals():
+    torch = pytest.importorskip("torch")
+
+    class First(torch.nn.Module):
+        def __init__(self, cells):
+            super().__init__()
+            self.cells = cells
+
+        def forward(self, x):
+            return self.cells(x)[0]
+
+    with pytest.raises(UnsupportedError, match=r"cells.*proj_size"):
+        load(First(torch.nn.LSTM(3, 4, proj_size=2, batch_first=True)), example=torch.zeros(1, 5, 3))
+    with pytest.raises(HardwireError, match="batch"):
+        load(First(torch.nn.LSTM(3, 4)), example=torch.zeros(1, 5, 3))
+
+    class Late(torch.nn.Module):
+        def forward(self, x):
+            return torch.softmax(x.transpose(0, 1), 0)
+
+    with pytest.raises(UnsupportedError, match=r"softmax.*batch is on axis 1"):
+        load(Late(), example=torch.zeros(1, 5, 3))

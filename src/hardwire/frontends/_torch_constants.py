@@ -81,6 +81,9 @@ def _arange(arrays: Sequence[Array], args: Mapping[str, Any]) -> Array:
 
 
 def _limited(size: Any) -> list[int]:
+    if isinstance(size, list):
+        # The batch's size is None: the same for every example, so that one stands for all.
+        size = [1 if dim is None else dim for dim in size]
     if not isinstance(size, list) or any(type(dim) is not int or dim < 0 for dim in size):
         raise ValueError(f"its size {size} depends on the batch")
     if prod(size) > MAX_ELEMENTS:

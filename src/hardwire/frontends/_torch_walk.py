@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hardwire.errors import ModelError, UnsupportedError
+from hardwire.frontends import _torch_late as late
 from hardwire.frontends._archive import broken
 from hardwire.frontends._torch_archive import DTYPES, ExportedFile
 from hardwire.frontends._torch_constants import evaluate
@@ -33,9 +34,12 @@ class TorchWalker:
         self.file = file
         self.graph: Mapping[str, Any] = file.module["graph"]
         self.tensors: dict[str, str] = {}
+        self.late: dict[str, str] = {}
+        """Tensors whose batch is on axis 1."""
         self.constants: dict[str, NDArray[Any]] = {}
         self.symbols: dict[str, int | None] = {}
         self.batch: Batch | None = None
+        self._names_read: set[str] = set()
 
     def walk(self) -> list[str]:
         """Add all nodes; returns the output tensors."""
@@ -115,6 +119,11 @@ class TorchWalker:
             if "as_tensor" not in content["arg"]:
                 raise UnsupportedError(f"model {self.label}: an output is no tensor: {content['arg']!r:.80}")
             name = content["arg"]["as_tensor"]["name"]
+            if name in self.late:
+                raise UnsupportedError(
+                    f"model {self.label}: output {name!r} has the batch on axis 1, not in front",
+                    hint="return it with the batch first (x.transpose(0, 1))",
+                )
             if name not in self.tensors:
                 raise UnsupportedError(f"model {self.label}: output {name!r} does not depend on the inputs")
             outputs.append(self.tensors[name])
@@ -136,7 +145,7 @@ class TorchWalker:
         if not outputs:
             self._symbol(node, kind, name)
             return
-        inputs, arrays, attrs, operands = [], {}, {}, []
+        inputs, arrays, attrs, operands, second = [], {}, {}, [], 0
         for position, item in enumerate(node["inputs"]):
             (form, value), *_ = item["arg"].items()
             if form == "as_none":
@@ -145,11 +154,16 @@ class TorchWalker:
             if found is None:
                 attrs[item["name"]] = self._plain(name, kind, item["name"], form, value)
                 continue
-            for tensor in found:
+            for index, tensor in enumerate(found):
                 if tensor in self.tensors:
                     inputs.append(self.tensors[tensor])
+                elif tensor in self.late:
+                    inputs.append(self.late[tensor])
+                    second += 1
                 elif tensor in self.constants:
-                    arrays[str(position)] = self.constants[tensor]
+                    # In a list of tensors: the argument's position, then the place in the list.
+                    one = form in ("as_tensor", "as_optional_tensor")
+                    arrays[str(position) if one else f"{position}.{index}"] = self.constants[tensor]
                     operands.append(self.constants[tensor])
                 else:
                     raise UnsupportedError(
@@ -157,6 +171,8 @@ class TorchWalker:
                     )
         if not inputs:
             self.constants[outputs[0]] = evaluate(name, kind, operands, attrs)
+            return
+        if self._moved(name, kind, attrs, inputs, outputs, second):
             return
         rule = import_rule("torch", kind)
         if rule is None:
@@ -168,6 +184,8 @@ class TorchWalker:
             "batch": self.batch,
             "dtype_in": self._dtype(_first_tensor(node)),
             "dtype_out": self._dtype(outputs[0]),
+            "late": bool(second),
+            "read": tuple(output in self._read() for output in outputs),
             "torch_version": self.file.torch_version,
         }
         record = Record(name, kind, tuple(inputs), attrs, arrays, versions)
@@ -178,8 +196,44 @@ class TorchWalker:
         record.finish()
         results = [made] if isinstance(made, str) else made
         for output, result in zip(outputs, results, strict=False):
+            sizes = self._sizes(output)
+            apart = len(sizes) > 1 and sizes[1] == self.batch and (sizes[0], *sizes[2:]) == self.net.shape(result)
+            if apart and (second or (kind in late.RECURRENT and output != outputs[0])):
+                self.late[output] = result
+                continue
             self._check_shape(name, kind, output, result)
             self.tensors[output] = result
+
+    def _moved(
+        self, name: str, kind: str, attrs: Mapping[str, Any], inputs: list[str], outputs: list[str], second: int
+    ) -> bool:
+        """Follow the batch to axis 1 and back; False for an operator that a rule imports."""
+        if len(inputs) == 1 and late.swaps(kind, attrs) and self.net.shape(inputs[0]):
+            (self.tensors if second else self.late)[outputs[0]] = inputs[0]
+            return True
+        if not second:
+            return False
+        found = late.chosen(kind, attrs, self.net, name, inputs[0]) if len(inputs) == 1 else None
+        if found is not None:
+            self._check_shape(name, kind, outputs[0], found)
+            self.tensors[outputs[0]] = found
+            return True
+        if not late.may_read(kind) or second != len(inputs):
+            raise UnsupportedError(
+                f"layer {name!r} ({kind}): it reads a tensor whose batch is on axis 1",
+                hint="bring the batch to the front first (x.transpose(0, 1)), or build the layer with batch_first=True",
+            )
+        return False
+
+    def _read(self) -> set[str]:
+        """Names of all tensors that a node or the model's output reads."""
+        if not self._names_read:
+            arguments = [item["arg"] for node in self.graph["nodes"] for item in node["inputs"]]
+            arguments += self.graph["outputs"]
+            for argument in arguments:
+                for form, value in argument.items():
+                    self._names_read.update(_tensor_names(form, value) or [])
+        return self._names_read
 
     def _check_shape(self, name: str, kind: str, output: str, tensor: str) -> None:
         """Compare with the shape that PyTorch recorded: what touches the batch axis shows here at the latest."""

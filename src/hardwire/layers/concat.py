@@ -101,7 +101,7 @@ def _torch_stack(record: Record, net: NetworkBuilder) -> str:
 
 
 def _torch_no_constants(record: Record) -> None:
-    if record.has_array("0"):
+    if record.array_keys():
         raise UnsupportedError(f"layer {record.name!r} ({record.kind}): constant tensors among those joined")
 
 

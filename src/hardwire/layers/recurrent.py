@@ -21,6 +21,7 @@ from hardwire.fixed import FixedType, Floats, Ints, Overflow, Rounding
 from hardwire.ir.builder import KernelBuilder
 from hardwire.ir.program import Kernel
 from hardwire.layers import _keras as keras
+from hardwire.layers import _torch as torch
 from hardwire.layers._base import Example, InternalSite, Layer, imports
 from hardwire.layers._cell import Arithmetic, Chain, FloatArithmetic, KernelArithmetic, Real
 from hardwire.layers._elements import multiple, quantised_input
@@ -407,6 +408,8 @@ _CHAIN_KINDS = ("activation", "relu", "clip", "leaky_relu", "quantise")
 Parts = dict[str, NDArray[Any]]
 """Params of a node."""
 
+_LAYERS: dict[str, type[_Recurrent]] = {"rnn": SimpleRnn, "lstm": Lstm, "gru": Gru}
+
 
 def chain_of(net: NetworkBuilder, record: Record, attr: str) -> Chain:
     """Return the function that a small network of element-wise nodes without params computes."""
@@ -451,6 +454,88 @@ _EXAMPLE_TYPES = {
 }
 
 
+# --- PyTorch
+
+
+_TORCH: dict[str, tuple[str, Chain]] = {
+    "aten.lstm.input": ("lstm", TANH),
+    "aten.gru.input": ("gru", TANH),
+    "aten.rnn_tanh.input": ("rnn", TANH),
+    "aten.rnn_relu.input": ("rnn", RELU),
+}
+
+
+@imports("torch", *_TORCH)
+def _torch_recurrent(record: Record, net: NetworkBuilder) -> list[str]:
+    """`nn.RNN`, `nn.LSTM`, `nn.GRU` of any number of layers and directions: the sequence, then the final states."""
+    x = torch.single(record)
+    kind, activation = _TORCH[record.kind]
+    biases, both = bool(record.take("has_biases")), bool(record.take("bidirectional"))
+    layers = int(record.take("num_layers"))
+    record.expect("train", False)
+    record.ignore("dropout")
+    first = bool(record.take("batch_first"))
+    if first == bool(record.versions.get("late")):
+        raise record.unsupported("batch_first", first, "the batch of its input is on the other axis")
+    keys = sorted((key for key in record.array_keys() if key.startswith("2.")), key=lambda key: int(key[2:]))
+    weights = [record.array(key).astype(np.float64) for key in keys]
+    given = [record.array(key).astype(np.float64) for key in sorted(record.array_keys())]
+    directions, each = 1 + both, 2 + 2 * biases
+    if len(weights) != layers * directions * each:
+        raise record.unsupported("proj_size", "> 0", "projections of the state are not supported")
+    final = any(record.versions["read"][1:])
+    states: list[list[str]] = []
+    for layer in range(layers):
+        sides = []
+        for side in range(directions):
+            number = layer * directions + side
+            attrs = {"activation": activation, "recurrent_activation": SIGMOID, "go_backwards": bool(side)}
+            attrs |= {"time_order": True, "returns": "states" if final else "sequence"}
+            params = _torch_params(kind, weights[number * each : (number + 1) * each])
+            for param, value in zip(("initial_state", "initial_carry"), given, strict=False):
+                if np.any(value[number] != value[number, :1]):
+                    raise record.unsupported("hx", "computed", "it differs by example")
+                if np.any(value[number, 0]):
+                    params[param] = value[number, 0]
+            if kind == "gru":
+                attrs["reset_after"] = True
+            u = params["kernel"].shape[1] // _LAYERS[kind].gates
+            alone = layers * directions == 1
+            name = record.name if alone else f"{record.name}.l{layer}{'_reverse' if side else ''}"
+            y = net.add(kind, f"{name}.states" if final else name, [x], attrs, params)
+            if final:
+                last = 0 if side else net.shape(y)[-2] - 1
+                states.append(state_tensors(net, name, y, u, last_step=last))
+                y = sequence_tensor(net, name, y, u)
+            sides.append(y)
+        x = sides[0] if len(sides) == 1 else _joined(net, f"{record.name}.l{layer}.both", sides, -1)
+    ends = []
+    for i, parts in enumerate(zip(*states, strict=True)):
+        rows = [net.add("reshape", f"{tensor}_row", [tensor], {"shape": (1, *net.shape(tensor))}) for tensor in parts]
+        ends.append(rows[0] if len(rows) == 1 else _joined(net, f"{record.name}.{('h', 'c')[i]}_n", rows, 0))
+    return [x, *ends]
+
+
+def _joined(net: NetworkBuilder, name: str, tensors: list[str], axis: int) -> str:
+    return net.add("concat", name, tensors, {"axis": axis % len(net.shape(tensors[0]))})
+
+
+def _torch_params(kind: str, weights: list[NDArray[Any]]) -> Parts:
+    """Params of a direction of a layer from weight_ih, weight_hh, bias_ih, bias_hh."""
+    kernel = np.concatenate([weights[0].T, weights[1].T])
+    if kind != "gru":
+        return {"kernel": kernel, "bias": weights[2] + weights[3]} if len(weights) > 2 else {"kernel": kernel}
+    # PyTorch has the reset gate before the update gate.
+    u = weights[1].shape[1]
+    order = np.r_[u : 2 * u, :u, 2 * u : 3 * u]
+    params = {"kernel": kernel[:, order]}
+    if len(weights) > 2:
+        joint = weights[2] + weights[3]
+        joint[2 * u :] = weights[2][2 * u :]
+        params |= {"bias": joint[order], "recurrent_bias": weights[3][2 * u :]}
+    return params
+
+
 # --- Keras
 
 _KERAS = {"SimpleRNN": "rnn", "LSTM": "lstm", "GRU": "gru"}
@@ -466,7 +551,7 @@ def _keras_chain(record: Record, attr: str, spec: Any) -> Chain:
 def keras_cell(record: Record, config: Mapping[str, Any], kind: str, arrays: Parts) -> tuple[dict[str, Any], Parts]:
     """Attrs and params of a Keras recurrent layer from its settings and its arrays by name; `kind` is a node's."""
     units, bias = config["units"], config.get("use_bias", True)
-    layer = {"rnn": SimpleRnn, "lstm": Lstm, "gru": Gru}[kind]
+    layer = _LAYERS[kind]
     attrs: dict[str, Any] = {"activation": _keras_chain(record, "activation", config.get("activation", "tanh"))}
     if kind != "rnn":
         gate = config.get("recurrent_activation", "sigmoid")
@@ -525,7 +610,7 @@ def keras_run(
     attrs = {**attrs, "go_backwards": backwards, "time_order": time_order}
     if not states:
         return [net.add(kind, name, inputs, {**attrs, "returns": "sequence" if sequences else "last"}, params)]
-    u = params["kernel"].shape[1] // {"rnn": SimpleRnn, "lstm": Lstm, "gru": Gru}[kind].gates
+    u = params["kernel"].shape[1] // _LAYERS[kind].gates
     every = net.add(kind, name, inputs, {**attrs, "returns": "states"}, params)
     steps = net.shape(every)[-2]
     final = state_tensors(net, name, every, u, last_step=0 if backwards and time_order else steps - 1)
