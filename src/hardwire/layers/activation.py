@@ -79,6 +79,7 @@ FUNCTIONS: dict[str, Function] = {
     "gelu_tanh": _gelu_tanh,
     "silu": lambda x, beta=1.0: x * _sigmoid(beta * x),
     "hard_swish": lambda x: x * _hard_sigmoid(x, 1.0 / 6.0, 0.5),
+    "gated_relu": lambda x, shift=3.0, bound=6.0: x * np.clip(x + shift, 0.0, bound) / bound,
     "mish": lambda x: x * np.tanh(_softplus(x)),
     "softplus": _softplus,
     "softsign": lambda x: x / (1.0 + np.abs(x)),

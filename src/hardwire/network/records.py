@@ -66,6 +66,11 @@ class Record:
         for attr in attrs:
             self._attrs.pop(attr, None)
 
+    def rest(self) -> dict[str, Any]:
+        """Take every attribute that is left, for a rule that hands them to another rule's record."""
+        left, self._attrs = self._attrs, {}
+        return left
+
     def array(self, key: str) -> NDArray[Any]:
         """Return a parameter array and mark it as used; its absence is an error."""
         if key not in self._arrays:
