@@ -316,6 +316,8 @@ class _Run:
             raise _unknown(name, layer)
         attrs = {key: value for key, value in layer.config.items() if not key.endswith(_TRAINING_ONLY)}
         arrays: Arrays = {} if place is None else self.weights.arrays(place)
+        if layer.kind == "ops.GetItem":
+            attrs, constants = {**attrs, "key": constants.get("1")}, {}
         arrays.update(_constant_arrays(name, layer.kind, constants))
         record = Record(name, layer.kind, tuple(inputs), attrs, arrays, walker.versions)
         record.ignore("name", *_PLUMBING)

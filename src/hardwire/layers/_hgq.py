@@ -11,6 +11,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from glob import escape
 from typing import Any
 
 import numpy as np
@@ -181,19 +183,19 @@ def _widths(record: Record, q_type: str, over: str, place: str, component: str |
 def variables_at(record: Record, place: str, component: str | None = None) -> dict[str, Array]:
     """Take the variables of the quantiser at `place`: by number from `.keras`, by name from HDF5 by layer names.
 
-    There its folder is `component`, or what ends like the place: `dense_iq/fixed_point_quantizer_kif_3/f` for `iq`.
+    There its folder is like `component` (`*` stands for anything), or has the layer's name and the place, as in
+    `dense_iq/fixed_point_quantizer_kif_3/f` for `iq`.
     """
     numbered = f"{place}/quantizer/".lstrip("/")
     keys = [key for key in record.array_keys() if key.startswith(numbered)]
     if keys:
         return {key[len(numbered) :]: record.array(key) for key in keys}
-    suffix = "_" + "_".join(part.strip("_") for part in place.split("/"))
+    if component is None:
+        component = escape(f"{record.name.rpartition('/')[2]}_{place}" if place else "")
     found = {}
     for key in record.array_keys():
         *_, folder, kind, name = ("", *key.split("/"))[-3:] if "/" in key else ("", "", "")
-        if not kind.startswith("fixed_point"):
-            continue
-        if folder == component if component is not None else f"_{folder}".endswith(suffix):
+        if kind.startswith("fixed_point") and fnmatchcase(folder, component):
             found[name] = record.array(key)
     return found
 
@@ -205,6 +207,30 @@ def own_variables(record: Record, *names: str) -> dict[str, Array]:
         names = tuple(name for name in names if name not in ("beta", "ebops"))
     found = keras.variables(record, *names)
     return {name: value for name, value in found.items() if name not in ("beta", "ebops")}
+
+
+def variables(record: Record, folder: str, component: str, *names: str) -> dict[str, Array]:
+    """Take the variables `names` of a part of a layer, in HGQ2's order; `beta` and `ebops` need not be there.
+
+    By number from its `folder` in `.keras`, by name from a folder like `component` in HDF5 by layer names.
+    """
+    prefix = f"{folder}/"
+    numbers = [key for key in record.array_keys() if key.startswith(prefix) and key[len(prefix) :].isdigit()]
+    needed = [name for name in names if name not in ("beta", "ebops")]
+    found: dict[str, Array] = {}
+    if numbers:
+        wanted = list(names) if len(numbers) == len(names) else needed
+        if len(numbers) == len(wanted):
+            found = {name: record.array(f"{prefix}{n}") for n, name in enumerate(wanted)}
+    else:
+        for key in record.array_keys():
+            parts = key.split("/")
+            if len(parts) >= 2 and parts[-1] in names and fnmatchcase(parts[-2], component):
+                found[parts[-1]] = record.array(key)
+    missing = [name for name in needed if name not in found]
+    if missing:
+        raise ModelError(f"layer {record.name!r} ({record.kind}): variable {missing[0]!r} of {folder!r} is not found")
+    return found
 
 
 def quantised(record: Record, net: NetworkBuilder, tensor: str, rule: Spec | None, name: str) -> str:

@@ -62,6 +62,17 @@ def _hard_sigmoid(x: Floats, slope: float = 0.2, offset: float = 0.5) -> Floats:
     return np.clip(slope * x + offset, 0.0, 1.0)
 
 
+def _exp_float32(x: Floats, scale: float = 1.0) -> Floats:
+    """`exp(scale · x)`, argument and result rounded to float32 as a framework of that precision does."""
+    argument = x.astype(np.float32) * np.float32(scale)
+    return np.asarray(np.exp(argument.astype(np.float64)).astype(np.float32), np.float64)
+
+
+def _reciprocal_float32(x: Floats, offset: float = 0.0) -> Floats:
+    """`1 / (x + offset)` in float32."""
+    return np.asarray(np.float32(1.0) / (x.astype(np.float32) + np.float32(offset)), np.float64)
+
+
 def _threshold(x: Floats, theta: float = 1.0, value: float = 0.0) -> Floats:
     return np.where(x > theta, x, np.full_like(x, value))
 
@@ -90,12 +101,14 @@ FUNCTIONS: dict[str, Function] = {
     "sparse_plus": lambda x: np.where(x <= -1, 0.0, np.where(x < 1, 0.25 * (x + 1.0) ** 2, x)),
     "sparse_sigmoid": lambda x: np.clip(0.5 * (x + 1.0), 0.0, 1.0),
     "exp": np.exp,
+    "exp_float32": _exp_float32,
     "expm1": np.expm1,
     "log": np.log,
     "log1p": np.log1p,
     "sqrt": np.sqrt,
     "rsqrt": lambda x: 1.0 / np.sqrt(x),
     "reciprocal": lambda x: 1.0 / x,
+    "reciprocal_float32": _reciprocal_float32,
     "power": lambda x, exponent=2.0: np.power(x, exponent),
     "sin": np.sin,
     "cos": np.cos,

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from hardwire.errors import ModelError, UnsupportedError
 from hardwire.layers import _keras as keras
-from hardwire.layers import einsum
+from hardwire.layers import einsum, import_rule
 from hardwire.layers._axes import without_batch
 from hardwire.layers._hgq import (
     batch_norm_scaler,
@@ -207,7 +207,7 @@ def _sum(record: Record, net: NetworkBuilder) -> str:
 # Layers of several inputs.
 
 
-def _inputs(record: Record, net: NetworkBuilder) -> list[str]:
+def merged_inputs(record: Record, net: NetworkBuilder) -> list[str]:
     """Return the inputs of a merging layer, each behind its own quantiser."""
     enabled = record.take("enable_iq", True)
     configs = record.take("iq_confs", None)
@@ -241,7 +241,7 @@ def _together(record: Record, net: NetworkBuilder, kind: str, tensors: list[str]
 @rules("QAdd", "QAveragePow2")
 def _add(record: Record, net: NetworkBuilder) -> str:
     """The sum of all inputs; `QAveragePow2` scales it by the power of two nearest to the mean."""
-    tensors = _inputs(record, net)
+    tensors = merged_inputs(record, net)
     y = _together(record, net, "add", tensors)
     if record.kind.endswith("QAveragePow2"):
         scale = 2.0 ** round(log2(1.0 / len(tensors)))
@@ -252,15 +252,70 @@ def _add(record: Record, net: NetworkBuilder) -> str:
 @rules("QSubtract", "QMultiply")
 def _subtract_multiply(record: Record, net: NetworkBuilder) -> str:
     """The difference of two inputs, or the product of all."""
-    tensors = _inputs(record, net)
+    tensors = merged_inputs(record, net)
     kind = "mul" if record.kind.endswith("QMultiply") else "sub"
     if kind == "sub" and len(tensors) != 2:
         raise UnsupportedError(f"layer {record.name!r} ({record.kind}): {len(tensors)} inputs, expected two")
     return layer_output(record, net, _together(record, net, kind, tensors))
 
 
+@rules("QDot")
+def _dot(record: Record, net: NetworkBuilder) -> str:
+    """Sum of products over one axis of each of two inputs."""
+    inner_attrs = {"axes": record.take("axes", -1), "normalize": record.take("normalize", False)}
+    tensors = tuple(merged_inputs(record, net))
+    return layer_output(record, net, _delegated(record, net, "Dot", tensors, inner_attrs, {}))
+
+
 @rules("QMaximum", "QMinimum")
 def _extremum(record: Record, net: NetworkBuilder) -> str:
     """The largest or smallest input, element by element."""
     kind = "maximum" if record.kind.endswith("QMaximum") else "minimum"
-    return layer_output(record, net, net.add(kind, record.name, _inputs(record, net)))
+    return layer_output(record, net, net.add(kind, record.name, merged_inputs(record, net)))
+
+
+# Layers that are Keras' own between quantisers.
+
+
+def _delegated(
+    record: Record, net: NetworkBuilder, kind: str, tensors: tuple[str, ...], attrs: dict[str, Any], arrays: Any
+) -> str:
+    """Let the rule of Keras' own layer `kind` add the nodes."""
+    rule = import_rule("keras", kind)
+    if rule is None:
+        raise UnsupportedError(f"layer {record.name!r} ({record.kind}): the Keras layer {kind!r} is not supported")
+    inner = Record(record.name, kind, tensors, attrs, arrays, record.versions)
+    made = rule(inner, net)
+    inner.finish()
+    return made if isinstance(made, str) else made[0]
+
+
+@rules("QConv1D", "QConv2D", "QConv3D")
+def _conv(record: Record, net: NetworkBuilder) -> str:
+    """`activation(convolution(iq(x), kq(kernel)) + bq(bias))`."""
+    x = layer_input(record, net)
+    kind = record.kind.rpartition(">")[2].removeprefix("Q")
+    bias = record.take("use_bias", True)
+    own = own_variables(record, "kernel", *(["bias"] if bias else []), "beta", "ebops")
+    arrays = {"kernel": weights(record, own["kernel"], spec(record, "kq_conf", "kq"))}
+    rule = spec(record, "bq_conf", "bq")
+    if bias:
+        arrays["bias"] = weights(record, own["bias"], rule)
+    taken = ("filters", "kernel_size", "strides", "padding", "data_format", "dilation_rate", "groups")
+    attrs = {name: record.take(name) for name in taken if record.has(name)}
+    y = _delegated(record, net, kind, (x,), {**attrs, "use_bias": bool(bias), "activation": "linear"}, arrays)
+    return layer_output(record, net, y)
+
+
+_POOLING = [f"{what}Pooling{n}D" for what in ("Max", "Average", "GlobalMax", "GlobalAverage") for n in (1, 2, 3)]
+
+
+@rules(*(f"Q{kind}" for kind in _POOLING))
+def _pooling(record: Record, net: NetworkBuilder) -> str:
+    """Keras' pooling between quantisers."""
+    x = layer_input(record, net)
+    own_variables(record, "beta", "ebops")
+    kind = record.kind.rpartition(">")[2].removeprefix("Q")
+    taken = ("pool_size", "strides", "padding", "data_format", "keepdims")
+    attrs = {name: record.take(name) for name in taken if record.has(name)}
+    return layer_output(record, net, _delegated(record, net, kind, (x,), attrs, {}))

@@ -124,7 +124,54 @@ def merging():
     save("merging", keras.Model([x, y], [q.QAdd()([a, b, x]), *outputs]), 7)
 
 
-MODELS = {"quantisers": quantisers, "dense": dense, "einsum": einsum, "merging": merging}
+def tables():
+    """Unary functions and softmax by tables, products of two tensors, an index."""
+    x = keras.Input((3, 4), name="x")
+    a = q.QUnaryFunctionLUT("tanh", oq_conf=config("table"))(x[:, :, 1:3])
+    b = q.QUnaryFunctionLUT("sigmoid", allow_heterogeneous_table=False)(x)
+    # The softmax forces the rounding and overflow of some settings that it is given: its own ones each.
+    c = q.QSoftmax(axis=-1, exp_iq_conf=config(overflow_mode="SAT"), inv_iq_conf=config(overflow_mode="SAT"))(b)
+    d = q.QSoftmax(axis=(1, 2), stable=False, enable_iq=True, input_scaler=0.3)(b)
+    e = q.QDot(axes=(1, 1))([c, d])
+    f = q.QEinsum("bij,bkj->bik")([c, b])
+
+    def positive(model):
+        """Bit widths with which the tables' inputs and outputs are worth something."""
+        for variable in model.variables:
+            if "table" in variable.path and variable.path.endswith(("/i", "/f", "/b")):
+                given = {"i": 1.2, "f": 3.1, "b": 6.2}[variable.path[-1]]
+                variable.assign(np.full(variable.shape, given))
+            if "table" in variable.path and variable.path.endswith("/k"):
+                variable.assign(np.full(variable.shape, "_iq" in variable.path))
+
+    save("tables", keras.Model(x, [a, b, c, d, e, f]), 30, (".keras", ".h5"), prepare=positive)
+
+
+def attention():
+    """Multi-head attention with two heads, of itself and of another sequence, fused and not."""
+    x, y = keras.Input((3, 4), name="x"), keras.Input((2, 4), name="y")
+    sat = {"softmax_exp_iq_conf": config(overflow_mode="SAT"), "softmax_inv_iq_conf": config(overflow_mode="SAT")}
+    a = q.QMultiHeadAttention(2, 3, name="self", **sat)(x, x)
+    sat = {"softmax_exp_iq_conf": config(overflow_mode="SAT"), "softmax_inv_iq_conf": config(overflow_mode="SAT")}
+    b = q.QMultiHeadAttention(1, 2, value_dim=3, use_bias=False, fuse="kv", name="cross", **sat)(a, y)
+
+    def moderate(model):
+        for variable in model.variables:
+            if "_table" in variable.path and variable.path.endswith(("/i", "/f", "/b")):
+                given = {"i": 2.1, "f": 3.2, "b": 6.2}[variable.path[-1]]
+                variable.assign(np.full(variable.shape, given))
+
+    save("attention", keras.Model([x, y], [a, b]), 40, (".keras", ".h5"), prepare=moderate)
+
+
+MODELS = {
+    "quantisers": quantisers,
+    "dense": dense,
+    "einsum": einsum,
+    "merging": merging,
+    "tables": tables,
+    "attention": attention,
+}
 
 if __name__ == "__main__":
     for name in sys.argv[1:] or MODELS:
