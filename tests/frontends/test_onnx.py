@@ -894,7 +894,7 @@ REFUSED = {
     "batch softmax": ("Softmax", ["x"], {"axis": 0}, r"attribute 'axis' = 0: the batch axis"),
     "far axis": ("Softmax", ["x"], {"axis": 5}, r"attribute 'axis' = 5: the tensor has 3 axes"),
     "batch argmax": ("ArgMax", ["x"], {}, r"attribute 'axis' = 0: the batch axis"),
-    "batch moved": ("Transpose", ["x"], {"perm": [1, 0, 2]}, r"attribute 'perm' .* batch"),
+    "batch moved": ("Transpose", ["x"], {"perm": [1, 0, 2]}, r"batch on axis 1"),
     "batch merged": ("Reshape", ["x", "minus"], {}, r"an event has 6 elements, not 3; events would be mixed"),
     "batch flattened": ("Flatten", ["x"], {"axis": 0}, r"attribute 'axis' = 0: events .* would be mixed"),
     "concat constant": ("Concat", ["x", "c"], {"axis": 1}, r"joins a constant"),

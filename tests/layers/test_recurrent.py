@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import warnings
 
@@ -278,3 +279,97 @@ def test_torch_refusals():
 
     with pytest.raises(UnsupportedError, match=r"softmax.*batch is on axis 1"):
         load(Late(), example=torch.zeros(1, 5, 3))
+
+
+# ONNX.
+
+
+@settings(max_examples=40, deadline=None)
+@given(data=st.data())
+def test_onnx(data):
+    onnx, runtime = pytest.importorskip("onnx"), pytest.importorskip("onnxruntime")
+    draw, helper = data.draw, onnx.helper
+    kind = draw(st.sampled_from(["RNN", "LSTM", "GRU"]))
+    direction = draw(st.sampled_from(["forward", "reverse", "bidirectional"]))
+    shown = draw(st.integers(0, 2 if kind == "LSTM" else 1))
+    k, u, steps, both = draw(st.integers(1, 3)), draw(st.integers(1, 3)), draw(st.integers(1, 4)), 1
+    both += direction == "bidirectional"
+    gates = {"RNN": 1, "LSTM": 4, "GRU": 3}[kind]
+    rng = np.random.default_rng(draw(st.integers(0, 99)))
+    shapes = {"w": (both, gates * u, k), "r": (both, gates * u, u), "b": (both, 2 * gates * u)}
+    shapes |= {"h": (both, 1, u), "c": (both, 1, u), "p": (both, 3 * u)}
+    names = ["t", "w", "r", "b" if draw(st.booleans()) else "", "", "h" if draw(st.booleans()) else ""]
+    if kind == "LSTM":
+        names += ["c" if names[-1] and draw(st.booleans()) else "", "p" if draw(st.booleans()) else ""]
+    arrays = {name: rng.normal(0, 0.6, shapes[name]).astype(np.float32) for name in names if name in shapes}
+    attrs = {"hidden_size": u, "direction": direction}
+    if kind == "GRU":
+        attrs["linear_before_reset"] = draw(st.integers(0, 1))
+    functions = ["Sigmoid", "Tanh", "Relu", "Softsign", "HardSigmoid"]
+    if draw(st.booleans()):
+        number = {"RNN": 1, "LSTM": 3, "GRU": 2}[kind] * both
+        attrs["activations"] = [draw(st.sampled_from(functions)) for _ in range(number)]
+    outputs = ["y", "yh", "yc"][: 3 if kind == "LSTM" else 2]
+    nodes = [
+        helper.make_node("Transpose", ["x"], ["t"], perm=[1, 0, 2]),
+        helper.make_node(kind, names, outputs, name="cell", **attrs),
+        helper.make_node("Transpose", [outputs[shown]], ["out"], perm=[[2, 0, 1, 3], [1, 0, 2]][shown > 0]),
+    ]
+    floats = onnx.TensorProto.FLOAT
+    graph = helper.make_graph(
+        nodes,
+        "net",
+        [helper.make_tensor_value_info("x", floats, [1, steps, k])],
+        [helper.make_tensor_value_info("out", floats, None)],
+        [onnx.numpy_helper.from_array(array, name) for name, array in arrays.items()],
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 14)], ir_version=8)
+    x = rng.normal(0, 1, (1, steps, k)).astype(np.float32)
+    (expected,) = runtime.InferenceSession(model.SerializeToString()).run(None, {"x": x})
+    (found,) = forward(load(model), [x.astype(np.float64)])
+    np.testing.assert_allclose(found, expected, atol=1e-5)
+
+
+@pytest.mark.parametrize("what", ["sequence", "last", "state"])
+def test_onnx_as_torch_exports(what):
+    torch = pytest.importorskip("torch")
+    onnx = pytest.importorskip("onnx")
+
+    class Model(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.cells = torch.nn.GRU(3, 2, 2, batch_first=True, bidirectional=True)
+
+        def forward(self, x):
+            y, h = self.cells(x)
+            return {"sequence": y, "last": y[:, -1], "state": h[-1]}[what]
+
+    model, x, file = Model().eval(), torch.randn(4, 3, 3), io.BytesIO()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        axes = {"x": {0: "batch"}}
+        torch.onnx.export(model, (x,), file, dynamo=False, input_names=["x"], dynamic_axes=axes)
+    (found,) = forward(load(onnx.load_from_string(file.getvalue())), [x.double().numpy()])
+    np.testing.assert_allclose(found, model(x).detach().numpy(), atol=1e-5)
+
+
+def test_onnx_refusals():
+    onnx = pytest.importorskip("onnx")
+    helper, floats = onnx.helper, onnx.TensorProto.FLOAT
+    weights = [onnx.numpy_helper.from_array(np.ones((1, 2, n), np.float32), name) for name, n in (("w", 3), ("r", 2))]
+
+    def model(*nodes):
+        ends = [helper.make_tensor_value_info(name, floats, None) for name in ("x", "out")]
+        ends[0] = helper.make_tensor_value_info("x", floats, ["n", 4, 3])
+        graph = helper.make_graph(list(nodes), "net", ends[:1], ends[1:], weights)
+        return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 14)], ir_version=8)
+
+    swap = helper.make_node("Transpose", ["x"], ["t"], perm=[1, 0, 2])
+    with pytest.raises(UnsupportedError, match=r"cell.*batch on axis 0"):
+        load(model(helper.make_node("RNN", ["x", "w", "r"], ["out"], name="cell", hidden_size=2)))
+    with pytest.raises(UnsupportedError, match=r"cell.*'clip' = 1"):
+        load(model(swap, helper.make_node("RNN", ["t", "w", "r"], ["out"], name="cell", hidden_size=2, clip=1.0)))
+    with pytest.raises(UnsupportedError, match=r"output 'out' has the batch on axis 2"):
+        load(model(swap, helper.make_node("RNN", ["t", "w", "r"], ["out"], name="cell", hidden_size=2)))
+    with pytest.raises(UnsupportedError, match=r"soft.*batch is on axis 1"):
+        load(model(swap, helper.make_node("Softmax", ["t"], ["out"], name="soft")))

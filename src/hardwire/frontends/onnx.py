@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 
 from hardwire.errors import HardwireError, ModelError, UnsupportedError
+from hardwire.frontends import _onnx_late as late
 from hardwire.frontends import _onnx_qdq as qdq
 from hardwire.frontends._onnx_constants import BATCHES, PURE, QUANTISERS, Constant, attributes, constant_node, evaluate
 from hardwire.frontends._onnx_file import check, live_digest, onnx_package, opset_of, read_file, tensor
@@ -35,6 +36,13 @@ QONNX = ("", "ai.onnx", "onnx.brevitas", "finn.custom_op.general", "qonnx.custom
 
 _KEEP_INTEGERS = {"Identity", "Reshape", "Flatten", "Squeeze", "Unsqueeze", "Transpose"}
 """Operators that an integer tensor may pass through."""
+
+_MOVE_INTEGERS = {
+    *("Slice", "Split", "Gather", "Tile", "Expand", "Concat", "Min", "Max", "ReduceMax", "ReduceMin", "Where"),
+    *("DepthToSpace", "SpaceToDepth", "MaxPool", "And", "Or", "Xor", "Not"),
+}
+_DECIDE_ON_INTEGERS = {"Less", "LessOrEqual", "Greater", "GreaterOrEqual", "Equal"}
+"""Operators that cannot overflow on tensors that hold the integers themselves."""
 
 _FLOATS = (1, 10, 11, 16)
 """`TensorProto` FLOAT, FLOAT16, DOUBLE, BFLOAT16."""
@@ -90,6 +98,8 @@ class _Walk:
         self.graph = model.graph
         self.constants: dict[str, Constant] = {}
         self.tensors: dict[str, str] = {}
+        self.places: dict[str, int] = {}
+        """Axis of the batch of tensors in which it is not the first."""
         self.integers: dict[str, Integers] = {}
         self.types: dict[str, int] = {}
         self.batch: int | None = None
@@ -277,8 +287,50 @@ class _Walk:
             self._pass(node, name, operands)
         elif not computed and node.input:
             self._fold(node, name, operands)
+        elif standard and self._moved(node, name, operands, computed):
+            pass
         else:
             self._rule(node, name, operands)
+
+    def _moved(self, node: Any, name: str, operands: list[Constant | None], computed: list[str]) -> bool:
+        """Follow the batch to another axis and back; False for an operator that a rule imports."""
+        found = {self.places.get(key, 0) for key in computed}
+        place = max(found)
+        if node.op_type in late.RECURRENT:
+            layout = int(attributes(node, self.folder).get("layout", 0))
+            if place != 1 - layout or len(computed) != 1:
+                raise UnsupportedError(
+                    f"layer {name!r} ({node.op_type}): attribute 'layout' = {layout}: its input has the batch on axis "
+                    f"{place}; only one computed input with the batch on axis {1 - layout} is supported",
+                    hint="export the model with the batch first (batch_first=True)",
+                )
+            for key, at in zip(node.output, late.places(node.op_type, layout), strict=False):
+                self.places[key] = at
+            return False
+        attrs = attributes(node, self.folder)
+        swap = node.op_type == "Transpose" and list(attrs.get("perm", []))[:1] != [0] and len(attrs.get("perm", [])) > 1
+        if place == 0 and not swap:
+            return False
+        if len(found) == 1 and not any(key in self.integers for key in computed):
+            if node.op_type in late.ANYWHERE:
+                self.places.update((key, place) for key in node.output)
+                return False
+            values = [
+                None if part is None else self._batch_free(node, name, i, part) for i, part in enumerate(operands)
+            ]
+            tensors = [self.tensors[key] for key in computed]
+            result = late.follow(node.op_type, attrs, values, self.net, name, tensors, place)
+            if result is not None:
+                self.tensors[node.output[0]] = result[0]
+                if result[1]:
+                    self.places[node.output[0]] = result[1]
+                return True
+        if place:
+            raise UnsupportedError(
+                f"layer {name!r} ({node.op_type}): it reads a tensor whose batch is on axis {place}",
+                hint="bring the batch to the front first (Transpose), or export with batch_first=True",
+            )
+        return False
 
     def _key(self, node: Any) -> str | None:
         """Name under which a node's import rule or constant evaluation is registered."""
@@ -330,6 +382,10 @@ class _Walk:
         if other is None:
             return operand.array
         first = operand.array
+        if node.op_type in late.RECURRENT and position in (5, 6) and first.ndim == 3:
+            start = first[:, :1]
+            if np.all(first == start) and np.all(other == start):
+                return start  # the same initial state for every example
         same = first.shape == other.shape and first.ndim == 1 and first.dtype.kind == "i"
         moved = (first != other) if same else None
         if moved is None or node.op_type != "Reshape" or position != 1:
@@ -365,7 +421,9 @@ class _Walk:
         kept: Integers | None = None
         if integers:
             kept = self.integers[integers[0]]
-            if node.op_type not in _KEEP_INTEGERS or not kept.per_tensor:
+            plain = all(self.integers[key].quantiser is None for key in integers)
+            fits = node.op_type in _KEEP_INTEGERS and kept.per_tensor
+            if not fits and not (plain and node.op_type in _MOVE_INTEGERS | _DECIDE_ON_INTEGERS):
                 raise UnsupportedError(
                     f"layer {name!r} ({node.op_type}): reads the integer tensor {integers[0]!r}",
                     hint="put a DequantizeLinear, or a Cast to float, in front of it",
@@ -381,7 +439,7 @@ class _Walk:
         result = rule(record, self.net)
         record.finish()
         self._bind(end, name, result)
-        if kept is not None:
+        if kept is not None and node.op_type not in _DECIDE_ON_INTEGERS:
             self.integers.update((key, kept) for key in end.output if key)
         elif node.op_type in ("ArgMax", "ArgMin", "TopK"):
             self.integers[end.output[-1]] = Integers()
@@ -507,6 +565,12 @@ class _Walk:
             self.integers[output] = integers
 
     def _output(self, name: str) -> str:
+        if name in self.places:
+            maker = next(node for node in self.graph.node if name in node.output)
+            raise UnsupportedError(
+                f"layer {_name(maker)!r}: output {name!r} has the batch on axis {self.places[name]}, not in front",
+                hint="transpose it at the end of the model, or export with batch_first=True",
+            )
         if name in self.tensors:
             tensor_name = self.tensors[name]
             return (

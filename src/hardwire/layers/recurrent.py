@@ -21,6 +21,7 @@ from hardwire.fixed import FixedType, Floats, Ints, Overflow, Rounding
 from hardwire.ir.builder import KernelBuilder
 from hardwire.ir.program import Kernel
 from hardwire.layers import _keras as keras
+from hardwire.layers import _onnx as onnx
 from hardwire.layers import _torch as torch
 from hardwire.layers._base import Example, InternalSite, Layer, imports
 from hardwire.layers._cell import Arithmetic, Chain, FloatArithmetic, KernelArithmetic, Real
@@ -452,6 +453,137 @@ _EXAMPLE_TYPES = {
     "candidate": "s5.4",
     "state": "s5.3",
 }
+
+
+# --- ONNX
+
+
+_ONNX = {"RNN": "rnn", "LSTM": "lstm", "GRU": "gru"}
+_ONNX_GATES = {"rnn": (0,), "lstm": (0, 2, 3, 1), "gru": (0, 1, 2)}
+"""Blocks of the file's i o f c, and z r h, in the order of the node."""
+
+_ONNX_FUNCTIONS: dict[str, tuple[str, dict[str, tuple[str, float]]]] = {
+    "sigmoid": ("sigmoid", {}),
+    "tanh": ("tanh", {}),
+    "softsign": ("softsign", {}),
+    "softplus": ("softplus", {}),
+    "hardsigmoid": ("hard_sigmoid", {"slope": ("alpha", 0.2), "offset": ("beta", 0.5)}),
+    "elu": ("elu", {"alpha": ("alpha", 1.0)}),
+    "thresholdedrelu": ("threshold", {"theta": ("alpha", 1.0)}),
+}
+"""Function of each name, and its arguments with the attribute they come from and its default."""
+
+
+@imports("onnx", *_ONNX)
+def _onnx_recurrent(record: Record, net: NetworkBuilder) -> list[str]:
+    """One layer of one or two directions: Y (T, D, u), Y_h and Y_c (D, u), the batch not counted."""
+    x, kind = record.inputs[0], _ONNX[record.kind]
+    layer = _LAYERS[kind]
+    steps, k = net.shape(x)
+    record.expect("layout", 0, 1)
+    record.expect("input_forget", 0)
+    record.ignore("output_sequence")
+    if record.has("clip"):
+        raise record.unsupported("clip", record.take("clip"), "clipped sums are not supported")
+    direction = record.expect("direction", "forward", "reverse", "bidirectional")
+    reverses = {"forward": (False,), "reverse": (True,), "bidirectional": (False, True)}[direction]
+    read = tuple(record.take("(outputs read)", (0,)))
+    chains = _onnx_chains(record, kind, len(reverses))
+    after = kind == "gru" and bool(record.expect("linear_before_reset", 0, 1))
+    if record.has_array("4") and np.any(onnx.constant(record, 4) != steps):
+        raise record.unsupported("sequence_lens", "shorter", "only whole sequences are supported")
+    weights = {name: _onnx_optional(record, i) for i, name in ((1, "W"), (2, "R"), (3, "B"), (7, "P"))}
+    starts = [_onnx_optional(record, i) for i in (5, 6)]
+    kernels, recurrents = weights["W"], weights["R"]
+    if kernels is None or recurrents is None:
+        raise UnsupportedError(f"layer {record.name!r} ({record.kind}): its weights are not constants")
+    u = int(recurrents.shape[-1])
+    record.expect("hidden_size", u)
+    fits = kernels.shape == (len(reverses), layer.gates * u, k)
+    if not fits or recurrents.shape != (len(reverses), layer.gates * u, u):
+        raise ModelError(
+            f"layer {record.name!r} ({record.kind}): weights {kernels.shape} and {recurrents.shape} do not fit {k} "
+            f"features and {len(reverses)} directions"
+        )
+    sides: list[str] = []
+    ends: list[list[str]] = []
+    for side, reverse in enumerate(reverses):
+        order = np.concatenate([np.arange(g * u, (g + 1) * u) for g in _ONNX_GATES[kind]])
+        kernel = np.concatenate([kernels[side].T, recurrents[side].T])[:, order]
+        params: Parts = {"kernel": kernel}
+        if weights["B"] is not None:
+            own, other = weights["B"][side].reshape(2, -1)
+            joint = own + other
+            if after:
+                joint[2 * u :] = own[2 * u :]
+                params["recurrent_bias"] = other[2 * u :]
+            params["bias"] = joint[order]
+        if weights["P"] is not None:
+            gate_i, gate_o, gate_f = (np.diag(part) for part in weights["P"][side].reshape(3, u))
+            carries = np.concatenate([gate_i, gate_f, np.zeros((u, u)), gate_o], axis=1)
+            params["kernel"] = np.concatenate([kernel, carries])
+        for param, value in zip(("initial_state", "initial_carry"), starts, strict=True):
+            if value is not None:
+                rows = value[side] if value.shape[0] == len(reverses) else value[:, side]
+                if np.any(rows != rows[:1]):
+                    raise record.unsupported("initial_h", "computed", "it differs by example")
+                params[param] = rows[0]
+        attrs: dict[str, Any] = {**chains[side], "go_backwards": reverse, "time_order": True}
+        if kind == "gru":
+            attrs["reset_after"] = after
+        final = max(read, default=0) > 0
+        attrs["returns"] = "states" if final else "sequence"
+        name = record.name if len(reverses) == 1 else f"{record.name}_{'reverse' if reverse else 'forward'}"
+        y = net.add(kind, name, [x], attrs, params)
+        if final:
+            ends.append(state_tensors(net, name, y, u, last_step=0 if reverse else steps - 1))
+            y = sequence_tensor(net, f"{name}_sequence", y, u)
+        sides.append(net.add("reshape", f"{name}_direction", [y], {"shape": (steps, 1, u)}))
+    outputs = [sides[0] if len(sides) == 1 else _joined(net, f"{record.name}_directions", sides, 1)]
+    for i, parts in enumerate(zip(*ends, strict=True)):
+        rows = [net.add("reshape", f"{tensor}_row", [tensor], {"shape": (1, u)}) for tensor in parts]
+        outputs.append(rows[0] if len(rows) == 1 else _joined(net, f"{record.name}_final_{i}", rows, 0))
+    return outputs
+
+
+def _onnx_optional(record: Record, position: int) -> NDArray[Any] | None:
+    if not onnx.has(record, position):
+        return None
+    return np.asarray(onnx.constant(record, position), np.float64)
+
+
+def _onnx_chains(record: Record, kind: str, directions: int) -> list[dict[str, Chain]]:
+    """Functions of each direction; `activation_alpha` and `activation_beta` are used up in their order."""
+    names = {
+        "rnn": ("activation",),
+        "gru": ("recurrent_activation", "activation"),
+        "lstm": ("recurrent_activation", "activation", "output_activation"),
+    }[kind]
+    default = {"rnn": ["Tanh"], "gru": ["Sigmoid", "Tanh"], "lstm": ["Sigmoid", "Tanh", "Tanh"]}[kind]
+    given = [str(f) for f in record.take("activations", default * directions)]
+    left = {letter: list(record.take(f"activation_{letter}", [])) for letter in ("alpha", "beta")}
+    if len(given) != len(names) * directions:
+        raise record.unsupported("activations", given, f"{len(names)} functions for each direction are expected")
+    found: list[Chain] = []
+    for function in given:
+        label = function.lower()
+        if label == "relu":
+            found.append(RELU)
+        elif label == "leakyrelu":
+            slope = float(left["alpha"].pop(0)) if left["alpha"] else float(np.float32(0.01))
+            found.append((("leaky_relu", {"slope": slope}),))
+        elif label in _ONNX_FUNCTIONS:
+            own, arguments = _ONNX_FUNCTIONS[label]
+            values = {
+                argument: float(left[letter].pop(0)) if left[letter] else float(np.float32(usual))
+                for argument, (letter, usual) in arguments.items()
+            }
+            found.append((("activation", {"function": own, "arguments": values}),))
+        else:
+            raise record.unsupported(
+                "activations", function, f"known are relu, leakyrelu, {', '.join(_ONNX_FUNCTIONS)}"
+            )
+    return [dict(zip(names, found[i * len(names) :], strict=False)) for i in range(directions)]
 
 
 # --- PyTorch
