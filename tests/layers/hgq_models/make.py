@@ -164,6 +164,18 @@ def attention():
     save("attention", keras.Model([x, y], [a, b]), 40, (".keras", ".h5"), prepare=moderate)
 
 
+def convolutions():
+    """Convolutions of every padding, grouped and dilated, and pooling."""
+    x, y = keras.Input((8, 2), name="x"), keras.Input((4, 4, 2), name="y")
+    a = q.QConv1D(2, 3, padding="same", activation="relu")(x)
+    b = q.QConv1D(2, 2, padding="causal", dilation_rate=2, iq_conf=config(heterogeneous_axis=(-1,)))(a)
+    c = q.QMaxPooling1D(2)(b)
+    d = q.QGlobalAveragePooling1D()(b)
+    e = q.QConv2D(4, (3, 2), strides=2, padding="same", groups=2, use_bias=False)(y)
+    f = q.QAveragePooling2D(2)(e)
+    save("convolutions", keras.Model([x, y], [a, c, d, f]), 50)
+
+
 MODELS = {
     "quantisers": quantisers,
     "dense": dense,
@@ -171,6 +183,7 @@ MODELS = {
     "merging": merging,
     "tables": tables,
     "attention": attention,
+    "convolutions": convolutions,
 }
 
 if __name__ == "__main__":
