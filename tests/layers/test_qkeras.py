@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
+import h5py
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -16,6 +18,7 @@ from hardwire import frontends
 from hardwire.errors import UnsupportedError
 from hardwire.fixed import FixedType, Overflow, Rounding
 from hardwire.ir import interpreter
+from hardwire.layers import import_rule
 from hardwire.layers._lowering import lower
 from hardwire.layers._qkeras_activations import activated
 from hardwire.layers._qkeras_spec import SIGNATURES, read_spec
@@ -113,13 +116,9 @@ def test_a_quantiser_is_the_same_as_a_string_and_as_settings():
 
 # Models.
 
-DENSE = sorted(
-    path.name
-    for path in FILES.iterdir()
-    if path.suffix in (".h5", ".keras", ".json") and ".weights" not in path.name and path.stem in (
-        "tagger", "default", "auto", "auto_bias", "float_bias", "ternary", "powers", "stochastic", "objects", "no_bias",
-        "norm", "norm_bits", "norm_float", "norm_plain", "vectors")
-)  # fmt: skip
+FILES_OF_MODELS = sorted(
+    path.name for path in FILES.iterdir() if path.suffix in (".h5", ".keras", ".json") and ".weights" not in path.name
+)
 LONG_SCALES = ("auto_bias", "float_bias")
 
 
@@ -128,7 +127,7 @@ def load(file):
     return frontends.load(path, weights=FILES / f"{path.stem}.weights.h5" if path.suffix == ".json" else None)
 
 
-@pytest.mark.parametrize("file", DENSE)
+@pytest.mark.parametrize("file", FILES_OF_MODELS)
 def test_models_equal_qkeras(file):
     name = file.partition(".")[0]
     x, theirs = MODELS[f"{name}/x"], MODELS[f"{name}/y"]
@@ -172,6 +171,77 @@ def test_odd_scales_stay_beside_integer_codes():
     assert np.all(np.frexp(scale.params["gamma"])[0] != 0.5)
 
 
+@pytest.mark.parametrize("receiving", [True, False])
+@pytest.mark.parametrize("to_edges", [True, False])
+def test_node_edge_projection_is_the_published_matrix(receiving, to_edges):
+    # Receiver and sender of every edge of three nodes, in lexicographic order.
+    ends = np.array([[0, 1], [0, 2], [1, 0], [1, 2], [2, 0], [2, 1]])[:, 0 if receiving else 1]
+    matrix = np.eye(3)[ends] if to_edges else np.eye(3)[ends].T
+    attrs = {"receiving": receiving, "node_to_edge": to_edges}
+    net = NetworkBuilder("net")
+    x = net.input("x", (matrix.shape[1], 2))
+    arrays = {"adjacency_matrix": matrix[None].astype(np.float32)}
+    rule = import_rule("keras", "NodeEdgeProjection")
+    network = net.build([rule(Record("proj", "NodeEdgeProjection", (x,), attrs, arrays), net)])
+    x = np.random.default_rng(0).normal(size=(4, matrix.shape[1], 2))
+    np.testing.assert_allclose(forward(network, [x])[0], matrix @ x, rtol=1e-15)
+    other = Record("proj", "NodeEdgeProjection", ("x",), attrs, {"adjacency_matrix": 2 * matrix})
+    with pytest.raises(UnsupportedError, match=r"'proj'.*never run"):
+        rule(other, net)
+
+
+def changed(tmp_path, name, place, **settings):
+    """Copy a stored HDF5 model with other settings of one layer."""
+    path = tmp_path / f"{name}.h5"
+    shutil.copy(FILES / f"{name}.h5", path)
+    with h5py.File(path, "r+") as file:
+        config = json.loads(file.attrs["model_config"])
+        (found,) = [item for item in config["config"]["layers"] if item["config"]["name"] == place]
+        found["config"].update(settings)
+        file.attrs["model_config"] = json.dumps(config)
+    return path
+
+
+def test_masks_of_pruning_wrappers_are_multiplied_in(tmp_path):
+    path = changed(tmp_path, "vectors", "prune_low_magnitude_fc")
+    with h5py.File(path, "r+") as file:
+        mask = file["model_weights/prune_low_magnitude_fc/prune_low_magnitude_fc/mask:0"]
+        assert 0 < np.sum(mask[()]) < mask.size
+        mask[()] = 0
+    x = MODELS["vectors/x"]
+    out = forward(frontends.load(path), [x])[0]
+    assert np.all(out == out[:1])
+    assert np.any(out != 0)
+
+
+@pytest.mark.parametrize(
+    ("name", "layer", "settings", "word"),
+    [
+        ("rnn", "rnn", {"stateful": True}, "stateful"),
+        ("lstm", "rnn", {"state_quantizer": "ternary(alpha=1)"}, "states need a plain quantiser"),
+        ("gru", "rnn", {"recurrent_activation": "binary(alpha=1)"}, "recurrent_activation"),
+        ("lstm", "rnn", {"activation": "smooth_tanh"}, "gates only"),
+        ("norm", "bn", {"inverse_quantizer": "quantized_bits(8)"}, "inverse_quantizer"),
+        ("folded_ema", "conv", {"folding_mode": "other_folding"}, "folding_mode"),
+        ("images", "pool", {"average_quantizer": "bernoulli()"}, "average_quantizer"),
+        ("images", "depth", {"groups": 2}, "groups"),
+        ("vectors", "prune_low_magnitude_fc", {"layer": {"class_name": "Mine", "config": {}}}, "Mine"),
+        ("tagger", "fc0", {"kernel_quantizer": "bernoulli(alpha=1)"}, "kernel_quantizer"),
+    ],
+)
+def test_settings_that_are_not_supported_are_refused_by_name(tmp_path, name, layer, settings, word):
+    with pytest.raises(UnsupportedError, match=layer) as error:
+        frontends.load(changed(tmp_path, name, layer, **settings))
+    assert word in str(error.value)
+
+
+@pytest.mark.parametrize("mode", ["sigmoid", "smooth_sigmoid", "hard_sigmoid"])
+def test_gates_may_have_functions_of_their_own(tmp_path, mode):
+    network = frontends.load(changed(tmp_path, "lstm", "rnn", recurrent_activation=mode))
+    (cell,) = [node for node in network if node.kind == "lstm"]
+    assert [kind for kind, _ in cell.attrs["recurrent_activation"]] == ["activation" if mode == "sigmoid" else "clip"]
+
+
 # What is refused.
 
 
@@ -186,6 +256,9 @@ def test_odd_scales_stay_beside_integer_codes():
         ("quantized_bits(4,0,colour=1)", "'colour'"),
         ("quantized_bits(2.5,0)", "whole number"),
         ("quantized_bits(99,0)", "1 to 32"),
+        ("quantized_bits(8,1e400)", "a number"),
+        ("quantized_bits(None)", "a number"),
+        ("quantized_relu(8,3,relu_upper_bound='x')", "a number"),
         ("quantized_relu(4,0,negative_slope=0.3)", "power of two"),
         ("quantized_relu(4,0,1,0.25)", "use_sigmoid"),
         ("quantized_wavelet(4)", "quantized_bits"),

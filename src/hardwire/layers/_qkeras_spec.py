@@ -10,10 +10,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+
 from hardwire.errors import UnsupportedError
+from hardwire.layers._keras import MAX_FLOAT32
 from hardwire.network.records import Record
 
 MAX_TEXT = 1000
+MAX_QUANTISER_BITS = 32
 
 _COMMON = {"qnoise_factor": 1.0, "var_name": None, "use_ste": True, "use_variables": False}
 _BITS: dict[str, Any] = {
@@ -164,24 +168,46 @@ def read_spec(record: Record, attr: str, value: Any) -> Spec | None:
     return Spec(name, settings)
 
 
+_OPTIONAL = ("max_value", "relu_upper_bound", "threshold", "scale_axis", "alpha")
+_UNUSED = ("var_name", "use_ste", "use_variables", "use_stochastic_rounding", "temperature")
+_WHOLE = ("bits", "integer", "scale_axis", "number_of_unrolls")
+
+
 def _check(record: Record, attr: str, value: Any, settings: Mapping[str, Any]) -> None:
+    """Refuse settings of a wrong type or out of range, and those whose meaning is not supported."""
+    for key, item in settings.items():
+        if key in _NOT_NONE:
+            if item is not None:
+                raise record.unsupported(attr, value, f"{key} = {item!r} is not supported")
+        elif key == "log2_rounding":
+            if item not in ("rnd", "floor"):
+                raise record.unsupported(attr, value, f"{key} = {item!r}: 'rnd' or 'floor'")
+        elif key == "alpha" and isinstance(item, str):
+            if item not in ("auto", "auto_po2"):
+                raise record.unsupported(attr, value, f"{key} = {item!r}: a number, 'auto' or 'auto_po2'")
+        elif key == "alpha" and isinstance(item, list | tuple):
+            if not item or not all(_is_number(part) for part in np.ravel(np.asarray(item, object)).tolist()):
+                raise record.unsupported(attr, value, f"{key} = {item!r}: numbers are expected")
+        elif key not in _UNUSED and not (item is None and key in _OPTIONAL):
+            if not _is_number(item):
+                raise record.unsupported(attr, value, f"{key} = {item!r}: a number is expected")
+            if key in _WHOLE and (isinstance(item, bool) or item != int(item)):
+                raise record.unsupported(attr, value, f"{key} = {item!r}: a whole number is expected")
     if settings.get("qnoise_factor", 1.0) != 1.0:
         raise record.unsupported(
             attr, value, "qnoise_factor is not 1: the layer is only partly quantised; finish its training schedule"
         )
-    for key in _NOT_NONE:
-        if settings.get(key) is not None:
-            raise record.unsupported(attr, value, f"{key} = {settings[key]!r} is not supported")
-    for key in ("bits", "integer", "scale_axis"):
-        item = settings.get(key)
-        if item is not None and (isinstance(item, bool) or item != int(item)):
-            raise record.unsupported(attr, value, f"{key} = {item!r}: a whole number is expected")
-    if not 1 <= settings.get("bits", 8) <= 32:
-        raise record.unsupported(attr, value, f"bits = {settings['bits']}: 1 to 32 are supported")
-    if isinstance(settings.get("alpha"), str) and settings["alpha"] not in ("auto", "auto_po2"):
-        raise record.unsupported(attr, value, f"alpha = {settings['alpha']!r}: a number, 'auto' or 'auto_po2'")
-    if settings.get("log2_rounding", "rnd") not in ("rnd", "floor"):
-        raise record.unsupported(attr, value, f"log2_rounding = {settings['log2_rounding']!r}: 'rnd' or 'floor'")
+    if (
+        not 1 <= settings.get("bits", 8) <= MAX_QUANTISER_BITS
+        or abs(settings.get("integer", 0)) > 2 * MAX_QUANTISER_BITS
+    ):
+        raise record.unsupported(
+            attr, value, f"1 to {MAX_QUANTISER_BITS} bits, and integer bits near them, are supported"
+        )
+
+
+def _is_number(item: Any) -> bool:
+    return isinstance(item, bool | int | float) and abs(item) < MAX_FLOAT32
 
 
 def _parsed(record: Record, attr: str, text: str) -> tuple[str, list[Any], dict[str, Any]]:

@@ -18,9 +18,9 @@ from hardwire.fixed import Floats
 from hardwire.layers import _keras as keras
 from hardwire.layers._base import imports
 from hardwire.layers._qkeras_activations import activated
-from hardwire.layers._qkeras_spec import SIGNATURES, Spec, read_spec
+from hardwire.layers._qkeras_spec import SIGNATURES, Spec, read_spec, refuse
 from hardwire.layers._qkeras_weights import Weights, quantised
-from hardwire.network.graph import NetworkBuilder
+from hardwire.network.graph import NetworkBuilder, Node
 from hardwire.network.records import Record
 
 _MODULES = {
@@ -38,6 +38,9 @@ _MODULES = {
     "QDepthwiseConv2DBatchnorm": "qdepthwiseconv2d_batchnorm",
     "QAveragePooling2D": "qpooling",
     "QGlobalAveragePooling2D": "qpooling",
+    "QSimpleRNN": "qrecurrent",
+    "QLSTM": "qrecurrent",
+    "QGRU": "qrecurrent",
 }
 
 
@@ -272,6 +275,91 @@ def _average(record: Record, net: NetworkBuilder) -> str:
         factor = quantised(record, "average_quantizer", spec, np.array([1.0 / area])).values[0] * area
         y = net.add("mul", f"{record.name}_factor", [y], {}, {"constant": np.array(factor)})
     return activated(record, net, y, activation, f"{record.name}_activation")
+
+
+_CELLS = {"QSimpleRNN": "rnn", "QLSTM": "lstm", "QGRU": "gru"}
+_GATES = {"rnn": (), "lstm": (0, 1, 3), "gru": (0, 1)}
+"""Blocks of columns that go through the recurrent activation."""
+
+
+@imports("keras", *_kinds(*_CELLS))
+def _recurrent(record: Record, net: NetworkBuilder) -> str | list[str]:
+    """`QSimpleRNN`, `QLSTM`, `QGRU`; `state_quantizer` applies to what a step reads from the step before."""
+    from hardwire.layers.recurrent import _keras_running, keras_arrays, keras_cell, keras_run
+
+    kind = _CELLS[record.kind.rpartition(".")[2]]
+    running = _keras_running(record)
+    config = {key: record.take(key) for key in ("units", "use_bias", "reset_after") if record.has(key)}
+    specs = {"activation": _spec(record, "activation")}
+    if kind != "rnn":
+        specs["recurrent_activation"] = _spec(record, "recurrent_activation")
+    names = {"kernel": "kernel_quantizer", "recurrent_kernel": "recurrent_quantizer"}
+    if config.get("use_bias", True):
+        names["bias"] = "bias_quantizer"
+    rules = {name: _spec(record, attr) for name, attr in names.items()}
+    if rules.get("bias") is None:
+        record.ignore("bias_quantizer")
+    arrays = keras_arrays(record, *names)
+    for name, rule in rules.items():
+        own = rule if rule is None or name == "bias" else rule.trainable()
+        arrays[name] = quantised(record, names[name], own, arrays[name]).values
+    linear = dict.fromkeys(specs, "linear")
+    attrs, params = keras_cell(record, {**config, **linear}, kind, arrays)
+    attrs["activation"], line = _curve(record, "activation", specs["activation"])
+    if line != (1.0, 0.0):
+        raise record.unsupported("activation", specs["activation"], "it works for gates only")
+    if kind != "rnn":
+        attrs["recurrent_activation"], line = _curve(record, "recurrent_activation", specs["recurrent_activation"])
+        _bend(params, kind, line)
+    state = _spec(record, "state_quantizer")
+    record.ignore("kernel_range", "recurrent_range", "bias_range", "state_range")
+    if state is not None:
+        nodes = _nodes(record, "state_quantizer", state)
+        if [node.kind for node in nodes] != ["quantise"]:
+            raise refuse(record, "state_quantizer", state, "states need a plain quantiser, such as quantized_bits")
+        quantiser = nodes[0].attrs["quantiser"]
+        attrs["types"] = {"state_in": quantiser, **({"carry_in": quantiser} if kind == "lstm" else {})}
+    outputs = keras_run(net, record.name, record.inputs, kind, attrs, params, running)
+    return outputs[0] if len(outputs) == 1 else outputs
+
+
+def _curve(record: Record, attr: str, spec: Spec | None) -> tuple[Any, tuple[float, float]]:
+    """Return a function inside a cell as a chain of nodes, behind a line (slope, offset) that the weights can take."""
+    from hardwire.layers.recurrent import chain_of
+
+    nodes = _nodes(record, attr, spec)
+    line = [1.0, 0.0]
+    for place, kind in enumerate(("mul", "add")):
+        if nodes and nodes[0].kind == kind and list(nodes[0].params) == ["constant"]:
+            line[place] = float(nodes.pop(0).params["constant"])
+    rest = NetworkBuilder("rest")
+    tensor = rest.input("x", (1,))
+    for node in nodes:
+        tensor = rest.add(node.kind, node.name, [tensor], node.attrs, node.params)
+    return chain_of(rest, record, attr), (line[0], line[1])
+
+
+def _nodes(record: Record, attr: str, spec: Spec | None) -> list[Node]:
+    """Nodes of a quantiser or function of one number."""
+    scratch = NetworkBuilder("scratch")
+    activated(record, scratch, scratch.input("x", (1,)), spec, attr, attr)
+    return list(scratch.build(()).nodes)
+
+
+def _bend(params: dict[str, NDArray[Any]], kind: str, line: tuple[float, float]) -> None:
+    """Let the gates' weights and bias compute `slope · sum + offset`, slope and offset being powers of two."""
+    slope, offset = line
+    if line == (1.0, 0.0):
+        return
+    blocks = {"lstm": 4, "gru": 3}[kind]
+    kernel = params["kernel"].copy()
+    units = kernel.shape[1] // blocks
+    bias = params.get("bias", np.zeros(kernel.shape[1])).copy()
+    for block in _GATES[kind]:
+        columns = slice(block * units, (block + 1) * units)
+        kernel[:, columns] *= slope
+        bias[columns] = bias[columns] * slope + offset
+    params.update(kernel=kernel, bias=bias)
 
 
 _PRUNING = "tensorflow_model_optimization.python.core.sparsity.keras.pruning_wrapper"
