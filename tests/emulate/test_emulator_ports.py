@@ -42,6 +42,9 @@ def quantisers(draw: st.DrawFn, n: int) -> Quantiser:
     zero = np.array(draw(st.lists(st.sampled_from([0, 0, 3, -8]), min_size=size, max_size=size)))
     if bits.max() > 59:
         zero = 0 * zero
+    if overflow in (Overflow.SAT_ZERO, Overflow.SAT_SYM):
+        # Both saturate around zero, which must be among their codes.
+        zero = np.clip(zero, lo, hi)
     return Quantiser(scale, lo, hi, rounding, overflow, zero, draw(st.booleans()))
 
 
