@@ -192,6 +192,11 @@ class _Walk:
             )
         batch = dims[0] or None
         if batch is not None and batch > 0:
+            if self.batch not in (None, batch):
+                raise ModelError(
+                    f"input {value.name!r}: {batch} events on axis 0, another input has {self.batch}",
+                    hint="axis 0 of every input is the batch; parameters must be initialisers",
+                )
             self.batch = batch
         return tuple(int(dim) for dim in dims[1:] if dim is not None)
 

@@ -1,0 +1,116 @@
+"""ONNX's own node cases (`onnx/backend/test/data/node`) through the frontend: what each one gives.
+
+Their inputs are all graph inputs; an importer of trained models needs parameters as constants. So a case is tried with
+every input computed, then with the first alone computed, then with each other one: the others become initialisers of
+the case's own data. The batch is axis 0 of the computed inputs.
+
+`python tests/conformance_onnx/onnx_cases.py` writes `passing.txt` and prints what fails, and why.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+from onnx import numpy_helper
+
+from hardwire.errors import HardwireError
+from hardwire.frontends import load
+from hardwire.network.reference import forward
+
+DATA = Path(onnx.__file__).parent / "backend/test/data/node"
+PASSING = Path(__file__).with_name("passing.txt")
+TOLERANCE = 1e-4
+"""Largest difference to the expected values, relative and absolute; they are float32."""
+
+
+def cases() -> list[str]:
+    """Names of all cases."""
+    return sorted(path.name for path in DATA.iterdir() if (path / "model.onnx").is_file())
+
+
+def _values(folder: Path, word: str) -> list[Any]:
+    files = sorted(folder.glob(f"{word}_*.pb"), key=lambda path: int(path.stem.rpartition("_")[2]))
+    return [numpy_helper.to_array(onnx.load_tensor(str(path))) for path in files]
+
+
+def _choices(count: int) -> Iterator[tuple[int, ...]]:
+    if count:
+        yield tuple(range(count))
+    if count > 1:
+        yield from ((k,) for k in range(count))
+
+
+def _bound(model: Any, arrays: list[Any], computed: tuple[int, ...]) -> Any:
+    """The model with all inputs but the computed ones as initialisers."""
+    fixed = onnx.ModelProto()
+    fixed.CopyFrom(model)
+    values = list(fixed.graph.input)
+    del fixed.graph.input[:]
+    for k, value in enumerate(values):
+        if k in computed:
+            fixed.graph.input.append(value)
+        else:
+            fixed.graph.initializer.append(numpy_helper.from_array(arrays[k], value.name))
+    return fixed
+
+
+def outcome(name: str) -> str:
+    """`""` where the case passes, else why it does not."""
+    folder = DATA / name
+    model = onnx.load(str(folder / "model.onnx"))
+    try:
+        arrays, expected = _values(folder / "test_data_set_0", "input"), _values(folder / "test_data_set_0", "output")
+    except (TypeError, ValueError, AttributeError, onnx.onnx_cpp2py_export.checker.ValidationError) as error:
+        return f"data: {error}"
+    except Exception as error:  # sequences and maps are no tensors
+        return f"data: {type(error).__name__}"
+    if len(arrays) != len(model.graph.input):
+        return "data: inputs are absent"
+    why = "no inputs"
+    for computed in _choices(len(arrays)):
+        inputs = [arrays[k] for k in computed]
+        if any(x.ndim == 0 or x.dtype.kind not in "fiub" for x in inputs):
+            continue
+        try:
+            network = load(_bound(model, arrays, computed))
+        except HardwireError as error:
+            why = f"{type(error).__name__}: {error}".splitlines()[0]
+            continue
+        results = forward(network, [x.astype(np.float64) for x in inputs])
+        return _compared(results, expected)
+    return why
+
+
+def _compared(results: list[Any], expected: list[Any]) -> str:
+    for ours, theirs in zip(results, expected, strict=False):
+        if ours.shape != theirs.shape:
+            return f"WRONG: shape {ours.shape}, expected {theirs.shape}"
+        wanted = theirs.astype(np.float64)
+        if not np.allclose(ours, wanted, rtol=TOLERANCE, atol=TOLERANCE, equal_nan=True):
+            return f"WRONG: differs by {np.nanmax(np.abs(ours - wanted)):.3g}"
+    return ""
+
+
+def main() -> None:
+    """Write the list of passing cases; print the others by reason."""
+    found = {}
+    for name in cases():
+        try:
+            found[name] = outcome(name)
+        except Exception as error:  # what escapes is a defect, and is shown as one
+            found[name] = f"ESCAPED {type(error).__name__}: {error}".splitlines()[0]
+    PASSING.write_text("".join(f"{name}\n" for name, why in found.items() if not why), encoding="utf-8")
+    for name, why in found.items():
+        if why:
+            print(f"{name}: {why}")
+    print(Counter(why.partition(":")[0] if why else "passes" for why in found.values()), file=sys.stderr)
+
+
+if __name__ == "__main__":
+    main()
