@@ -14,6 +14,7 @@ from hardwire.fixed import FixedType
 from hardwire.layers.conv import conv_attrs
 from hardwire.layers.conv_transpose import transposed_kernel
 from hardwire.network.graph import NetworkBuilder
+from hardwire.network.prepare import prepare
 from hardwire.network.reference import forward
 from hardwire.quantiser import Quantiser
 
@@ -169,3 +170,36 @@ def test_unfit_kernels_are_named():
                 net.add(kind, "conv_7", [x], conv_attrs(1), params)
     with pytest.raises(ModelError, match="leaves the output"):
         net.add("conv_transpose", "t", [x], conv_attrs(1, padding=((3, 3),)), {"kernel": np.ones((2, 3, 3))})
+
+
+@given(
+    convolutions(),
+    st.sampled_from(("conv", "conv_transpose")),
+    st.booleans(),
+    st.booleans(),
+)
+@settings(max_examples=40, deadline=None)
+def test_batch_normalisation_folds(case, kind, behind, centred):
+    """Before and behind, in groups; where padding would miss the offset it stays. The float meaning is kept."""
+    spatial, channels, strides, pads, dilation, groups, kernel, bias = case
+    rank = len(spatial)
+    padding = tuple((p, p) for p in pads) if kind == "conv" else ((0, 0),) * rank
+    attrs = conv_attrs(rank, strides=strides, padding=padding, dilation=dilation, groups=groups)
+    params = {"kernel": kernel} if bias is None else {"kernel": kernel, "bias": bias}
+    rng = np.random.default_rng(1)
+
+    def normalised(tensor):
+        c = net.shape(tensor)[-1]
+        values = {"gamma": rng.normal(size=c), "variance": rng.uniform(0.5, 2, c)}
+        values |= {key: rng.normal(size=c) * (not centred) for key in ("beta", "mean")}
+        return net.add("batch_norm", "bn", [tensor], {"epsilon": 1e-3}, values)
+
+    net = NetworkBuilder("n")
+    x = net.input("x", (*spatial, channels))
+    y = net.add(kind, "c", [x if behind else normalised(x)], attrs, params)
+    network = net.build([normalised(y) if behind else y])
+    simpler = prepare(network)
+    every = behind or centred or (kind == "conv" and not any(pads))
+    assert [node.kind for node in simpler] == ([kind] if every else ["batch_norm", kind])
+    values = rng.normal(size=(3, *spatial, channels))
+    np.testing.assert_allclose(forward(simpler, [values])[0], forward(network, [values])[0], rtol=1e-9, atol=1e-9)

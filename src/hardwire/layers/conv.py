@@ -206,6 +206,9 @@ def _keras_depthwise(record: Record, net: NetworkBuilder) -> str:
     rank = int(record.kind[-2])
     size = per_axis(record, "kernel_size", record.take("kernel_size"), rank)
     record.take("depth_multiplier", 1)
+    # Keras 2 writes these two as they are for every convolution; the layer has groups of its own.
+    record.expect("groups", 1)
+    record.ignore("filters")
     bias = record.take("use_bias", True)
     _keras_plain(record)
     name = "depthwise_kernel" if record.has_array("depthwise_kernel") else "kernel"

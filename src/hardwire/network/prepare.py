@@ -1,7 +1,7 @@
 """Rewrites of a Network that need no numbers from data, and the quantiser of each input port.
 
-Every rewrite keeps the float meaning: exactly, save the folding of batch normalisation into a dense layer, which
-rounds once in float64. `prepare` runs them until none applies and is idempotent, so it may run again after
+Every rewrite keeps the float meaning: exactly, save the folding of batch normalisation into a layer with a kernel,
+which rounds in float64. `prepare` runs them until none applies and is idempotent, so it may run again after
 calibration.
 """
 
@@ -108,13 +108,14 @@ def join_views(network: Network) -> Network | None:
     """Let a reshape of a reshape, or a transpose of a transpose, be one."""
     for node in network.nodes:
         before = network.producer(node.inputs[0]) if node.kind in ("reshape", "transpose") else None
-        if before is None or before.kind != node.kind or not _private(network, before):
+        if before is None or before.kind != node.kind:
             continue
         if node.kind == "reshape":
             attrs = {"shape": network.shapes[node.outputs[0]]}
         else:
             attrs = {"perm": tuple(before.attrs["perm"][axis] for axis in node.attrs["perm"])}
-        return _replaced(network, {node.name: node.with_(inputs=before.inputs, attrs=attrs)}, before)
+        gone = before if _private(network, before) else None
+        return _replaced(network, {node.name: node.with_(inputs=before.inputs, attrs=attrs)}, gone)
     return None
 
 
@@ -168,12 +169,49 @@ def hoist_quantisers(network: Network) -> Network | None:
     return None
 
 
-def fold_batch_norm(network: Network) -> Network | None:
-    """Fold a batch normalisation into the dense layer before it, or else into the one behind it.
+def sink_transposes(network: Network) -> Network | None:
+    """Let an elementwise node come before the transpose of its inputs, so that transposes meet and cancel.
 
-    Legal where nothing else reads the tensor between, the axis is the last one, and the dense layer's parameters are
-    float64 without scales. In a quantised model a kernel that is on a grid of at most 16 bits is left as it was
-    trained; its batch normalisation stays a node.
+    A channels-first model has one on each side of every convolution; between them its channels are last then.
+    """
+    for node in network.nodes:
+        if not _elementwise(node):
+            continue
+        before = [network.producer(tensor) for tensor in node.inputs]
+        perms = {tuple(b.attrs["perm"]) if b is not None and b.kind == "transpose" else None for b in before}
+        perm = perms.pop()
+        if perms or perm is None or (len(before) == 1 and not _private(network, before[0])):  # type: ignore[arg-type]
+            continue
+        attrs = dict(node.attrs)
+        if node.kind == "batch_norm":
+            attrs["axis"] = perm[node.attrs.get("axis", -1)]
+        inner = f"{node.outputs[0]}.turned"
+        while inner in network.shapes:
+            inner += "_"
+        sources = tuple(b.inputs[0] for b in before if b is not None)
+        first = node.with_(inputs=sources, outputs=(inner,), attrs=attrs)
+        back = Node("transpose", inner, (inner,), node.outputs, {"perm": perm})
+        nodes = [new for other in network.nodes for new in ((first, back) if other is node else (other,))]
+        return _with_nodes(network, nodes, {inner: network.shapes[sources[0]]})
+    return None
+
+
+def _elementwise(node: Node) -> bool:
+    """Whether a node does the same to every element, or to every channel along an axis that it names."""
+    if node.kind in ("relu", "clip"):
+        return True
+    if node.kind in ("batch_norm", "leaky_relu", "activation"):
+        return node.attrs.get("output") is None
+    return node.kind in ("add", "sub", "mul") and "constant" not in node.params
+
+
+def fold_batch_norm(network: Network) -> Network | None:
+    """Fold a batch normalisation into the layer with a kernel before it, or else into the one behind it.
+
+    Legal where nothing else reads the tensor between, the axis is the last one, and the layer's parameters are
+    float64 without scales; into one behind, also where its padding adds no zeros that the offset would miss. In a
+    quantised model a kernel that is on a grid of at most 16 bits is left as it was trained; its batch normalisation
+    stays a node.
     """
     for node in network.nodes:
         if node.kind != "batch_norm" or node.attrs.get("output") is not None:
@@ -182,29 +220,45 @@ def fold_batch_norm(network: Network) -> Network | None:
         if node.attrs.get("axis", -1) % rank != rank - 1:
             continue
         factor, offset = folded(node)
-        dense = network.producer(node.inputs[0])
-        if dense is not None and _foldable(network, dense) and _private(network, dense):
-            kernel = dense.params["kernel"] * factor
-            bias = dense.params.get("bias", np.zeros(len(factor))) * factor + offset
-            joined = dense.with_(outputs=node.outputs, params={**dense.params, "kernel": kernel, "bias": bias})
-            return _replaced(network, {dense.name: joined}, node)
+        layer = network.producer(node.inputs[0])
+        if layer is not None and _foldable(network, layer) and _private(network, layer):
+            kernel = layer.params["kernel"] * factor
+            bias = layer.params.get("bias", np.zeros(len(factor))) * factor + offset
+            joined = layer.with_(outputs=node.outputs, params={**layer.params, "kernel": kernel, "bias": bias})
+            return _replaced(network, {layer.name: joined}, node)
         after = network.consumers(node.outputs[0])
         if _private(network, node) and _foldable(network, after[0]):
-            dense = after[0]
-            kernel = dense.params["kernel"] * factor[:, None]
-            bias = offset @ dense.params["kernel"] + dense.params.get("bias", np.zeros(kernel.shape[1]))
-            joined = dense.with_(inputs=node.inputs, params={**dense.params, "kernel": kernel, "bias": bias})
-            return _replaced(network, {dense.name: joined}, node)
+            layer = after[0]
+            if np.any(offset) and not _reads_everywhere(layer):
+                continue
+            # Row i of output j stands for channel i of the group that j belongs to.
+            *_, per, m = layer.params["kernel"].shape
+            group = np.arange(m) // (m // layer.attrs.get("groups", 1))
+            channel = np.arange(per)[:, None] + group[None, :] * per
+            products = layer.params["kernel"] * offset[channel]
+            kernel = layer.params["kernel"] * factor[channel]
+            bias = products.sum(axis=tuple(range(products.ndim - 1))) + layer.params.get("bias", np.zeros(m))
+            joined = layer.with_(inputs=node.inputs, params={**layer.params, "kernel": kernel, "bias": bias})
+            return _replaced(network, {layer.name: joined}, node)
     return None
 
 
+_WITH_KERNEL = ("dense", "conv", "conv_transpose")
+"""Kinds with a `kernel` (..., inputs, outputs) and a `bias` (outputs,)."""
+
+
 def _foldable(network: Network, node: Node) -> bool:
-    if node.kind != "dense" or {"kernel_scale", "bias_scale"} & set(node.params):
+    if node.kind not in _WITH_KERNEL or {"kernel_scale", "bias_scale"} & set(node.params):
         return False
     kernel = node.params["kernel"]
     if kernel.dtype.kind != "f":
         return False
-    return not network.quantised or not _on_grid(kernel)
+    return not network.quantised or not _on_grid(kernel.reshape(-1, kernel.shape[-1]))
+
+
+def _reads_everywhere(node: Node) -> bool:
+    """Whether every output of a layer with a kernel is a sum over all of its taps."""
+    return node.kind == "dense" or (node.kind == "conv" and not np.any(node.attrs["padding"]))
 
 
 def _on_grid(kernel: Any) -> bool:
@@ -298,6 +352,7 @@ REWRITES: tuple[Rewrite, ...] = (
     drop_identities,
     drop_repeated_quantisers,
     hoist_quantisers,
+    sink_transposes,
     fold_batch_norm,
     fold_thresholds,
     hoist_thresholds,
