@@ -7,13 +7,13 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import drawn_models as drawn
 import numpy as np
 import pytest
-from drawn_models import Grid, Model, random_model
 from hypothesis import HealthCheck, given, settings
 
+import drawn_models as drawn
 import hardwire as hw
+from drawn_models import Grid, Model, random_model
 from hardwire.design import Design
 from hardwire.network.reference import forward
 from hardwire.tools.icarus import TOOL as ICARUS

@@ -291,6 +291,28 @@ def _torch_slice(record: Record, net: NetworkBuilder) -> str:
     return take(net, record.name, x, axis, range(*slice(start, end, step).indices(net.shape(x)[axis])))
 
 
+@imports("torch", "aten.pixel_shuffle.default")
+def _torch_pixel_shuffle(record: Record, net: NetworkBuilder) -> str:
+    """Channels (c·r², h, w) become pixels (c, h·r, w·r)."""
+    x = torch.single(record)
+    r = int(record.take("upscale_factor"))
+    channels, height, width = _image(record, net, x)
+    depth = channels // (r * r)
+    last = (depth, height * r, width * r)
+    return moved_blocks(net, record.name, x, (depth, r, r, height, width), (0, 3, 1, 4, 2), last)
+
+
+@imports("torch", "aten.pixel_unshuffle.default")
+def _torch_pixel_unshuffle(record: Record, net: NetworkBuilder) -> str:
+    """Pixels (c, h·r, w·r) become channels (c·r², h, w)."""
+    x = torch.single(record)
+    r = int(record.take("downscale_factor"))
+    depth, height, width = _image(record, net, x)
+    rows, columns = height // r, width // r
+    last = (depth * r * r, rows, columns)
+    return moved_blocks(net, record.name, x, (depth, rows, r, columns, r), (0, 2, 4, 1, 3), last)
+
+
 @imports("torch", "aten.select.int", "aten.select_copy.int")
 def _torch_select(record: Record, net: NetworkBuilder) -> str:
     """`x[:, index]`."""
