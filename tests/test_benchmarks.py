@@ -134,7 +134,7 @@ def test_a_failing_benchmark_is_named(run_all: ModuleType, tmp_path: Path, capsy
     assert "invalid literal" in capsys.readouterr().out
 
 
-@pytest.mark.parametrize("name", ["reference_network", "reference_network_stock"])
+@pytest.mark.parametrize("name", ["reference_network"])
 def test_the_readme_shows_the_results(name: str, reference_network: ModuleType) -> None:
     result = json.loads((HERE / "results" / f"{name}.json").read_text())
     table = (HERE / "results" / f"{name}.md").read_text()
