@@ -2,7 +2,7 @@
 
 Their inputs are all graph inputs; an importer of trained models needs parameters as constants. So a case is tried with
 every input computed, then with the first alone computed, then with each other one: the others become initialisers of
-the case's own data. The batch is axis 0 of the computed inputs.
+the case's own data; and where that fails, with its first output alone. The batch is axis 0 of the computed inputs.
 
 `python tests/conformance_onnx/onnx_cases.py` writes `passing.txt` and prints what fails, and why.
 """
@@ -72,6 +72,15 @@ def outcome(name: str) -> str:
         return f"data: {type(error).__name__}"
     if len(arrays) != len(model.graph.input):
         return "data: inputs are absent"
+    why = _tried(model, arrays, expected)
+    if why and len(model.graph.output) > 1 and not why.startswith("WRONG"):
+        # Masks, indices, means: outputs beside the result, which trained models do not read.
+        del model.graph.output[1:]
+        return _tried(model, arrays, expected)
+    return why
+
+
+def _tried(model: Any, arrays: list[Any], expected: list[Any]) -> str:
     why = "no inputs"
     for computed in _choices(len(arrays)):
         inputs = [arrays[k] for k in computed]
