@@ -413,3 +413,18 @@ def _keras_repeat_vector(record: Record, net: NetworkBuilder) -> str:
     shape = net.shape(x)
     rows = net.add("reshape", f"{record.name}_row", [x], {"shape": (1, prod(shape))})
     return take(net, record.name, rows, 0, [0] * times)
+
+
+@imports("keras", "ops.Split")
+def _keras_split(record: Record, net: NetworkBuilder) -> list[str]:
+    """`keras.ops.split(x, indices_or_sections, axis)`: equal parts, or where the parts begin."""
+    x = keras.single(record)
+    axis = keras.axis(record, "axis", 0, len(net.shape(x)))
+    size = net.shape(x)[axis]
+    wanted = record.take("indices_or_sections")
+    if isinstance(wanted, int):
+        sizes = [size // wanted] * wanted
+    else:
+        starts = [0, *(int(start) for start in wanted), size]
+        sizes = [end - start for start, end in zip(starts, starts[1:], strict=False)]
+    return parts(net, record.name, x, axis, sizes)
