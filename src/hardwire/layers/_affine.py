@@ -8,7 +8,7 @@ import numpy as np
 
 from hardwire.fixed import MAX_BITS, Rounding, width_of
 from hardwire.ir.builder import KernelBuilder
-from hardwire.layers._requantise import exact_round
+from hardwire.layers._requantise import exact_round, roundest
 
 _MAX_STEPS = 1 << 16
 
@@ -50,7 +50,7 @@ def round_affine(
         least = int(np.max((results << shift) - starts * m))
         most = int(np.min((results << shift) - 1 - (starts - 1) * m))
         if m > 0 and least <= most:
-            constant = _roundest(least, most)
+            constant = roundest(least, most)
             if max(width_of(min(low * m, 0) + constant, max(high * m, 0) + constant), m.bit_length()) >= MAX_BITS:
                 return None
             return b.clamp(b.round(b.linear([x], [sign * m], constant), shift, Rounding.TRN), first, last)
@@ -70,14 +70,3 @@ def _edges(first: int, last: int, slope: Fraction, offset: Fraction, mode: Round
         met = rest == 0 and exact_round(Fraction(2 * target - halves, 2), mode) >= target
         out.append(whole if met else whole + 1)
     return out
-
-
-def _roundest(least: int, most: int) -> int:
-    """Integer in [least, most] with the most trailing zero bits."""
-    if least <= 0 <= most:
-        return 0
-    for zeros in range(MAX_BITS, -1, -1):
-        candidate = -(-least >> zeros) << zeros
-        if candidate <= most:
-            return candidate
-    return least

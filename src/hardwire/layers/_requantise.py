@@ -93,7 +93,7 @@ def _multiplied(b: KernelBuilder, a: int, factor: Fraction, mode: Rounding, offs
             if widest > MAX_BITS:
                 break
             # The roundest constant in the allowed interval costs the fewest bits.
-            return b.round(b.linear([a], [m], _roundest(least, most)), shift, Rounding.TRN)
+            return b.round(b.linear([a], [m], roundest(least, most)), shift, Rounding.TRN)
     return None
 
 
@@ -134,7 +134,7 @@ def _first_reaching(target: int, factor: Fraction, mode: Rounding, offset: Fract
     return high
 
 
-def _roundest(least: int, most: int) -> int:
+def roundest(least: int, most: int) -> int:
     """Integer in [least, most] with the most trailing zero bits."""
     if least <= 0 <= most:
         return 0
