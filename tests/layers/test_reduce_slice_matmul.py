@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from layer_checks import check_exact, inputs, quantised
 
 import hardwire.frontends as frontends
-from hardwire.errors import ModelError, UnsupportedError
+from hardwire.errors import ModelError, RangeError, UnsupportedError
 from hardwire.network.graph import NetworkBuilder
 from hardwire.network.reference import forward
 
@@ -47,8 +47,17 @@ def test_nary_functions_are_exact(drawn, kind, count, constant):
     net = NetworkBuilder("nary")
     tensors = [quantised(net, "x0", shape, quantiser)]
     tensors += [quantised(net, f"x{i}", (1, *shape[1:]), f"s5.{i}") for i in range(1, count)]
-    params = {"constant": np.linspace(-1, 1, shape[-1]).round(1)} if constant else {}
+    # Decimals of 24 bits: those of 53 may need more than a value's 62 beside a coarse input (see below).
+    params = {"constant": np.linspace(-1, 1, shape[-1]).round(1).astype(np.float32)} if constant else {}
     check_exact(net.build([net.add(kind, "y", tensors, {}, params)]), tolerance=1e-12)
+
+
+def test_a_constant_too_fine_for_a_coarse_input_is_refused_by_name():
+    net = NetworkBuilder("nary")
+    x = quantised(net, "x", (4,), "u7.-2")
+    y = net.add("minimum", "y", [x], {}, {"constant": np.linspace(-1, 1, 4).round(1)})
+    with pytest.raises(RangeError, match=r"layer 'y': shl needs 63 bits"):
+        check_exact(net.build([y]))
 
 
 @settings(max_examples=30, deadline=None)
