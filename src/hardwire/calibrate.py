@@ -195,7 +195,7 @@ class _Search:
         """Names of the tensors inside a node that have sites, by the node's name."""
         self.finer: dict[str, Ints] = {}
         """Fractional bits that each channel of an input has beyond the site's; its weights have as many fewer."""
-        producers = {out: node for node in network.nodes for out in node.outputs}
+        producers = self.producers = {out: node for node in network.nodes for out in node.outputs}
         for name in network.inputs:
             self._site(name, _MAX_TABLE_BITS + 6)
         for node in network.nodes:
@@ -306,8 +306,7 @@ class _Search:
         return self.network.with_(nodes=tuple(nodes), shapes=shapes, outputs=outputs)
 
     def _input_frac(self, node: Node, plan: _Plan) -> int:
-        producers = {out: n for n in self.network.nodes for out in n.outputs}
-        roots = _roots(node.inputs[0], producers)
+        roots = _roots(node.inputs[0], self.producers)
         return max((plan.frac.get(f"t:{root}", 0) for root in roots), default=0)
 
     def _rounded(self, node: Node, frac: int, plan: _Plan) -> dict[str, Any]:
@@ -323,12 +322,11 @@ class _Search:
     def cost(self, plan: _Plan) -> float:
         """Adder bits, roughly: canonical signed digits of each weight times the width of its input channel."""
         total = 0.0
-        producers = {out: node for node in self.network.nodes for out in node.outputs}
         for node in self.weighted:
             frac = plan.frac[f"w:{node.name}"]
             weights = np.atleast_1d(node.params[layer_of(node).weights[0]])
             digits = csd_weight(np.atleast_1d(self._codes(node, frac)).astype(np.int64)).astype(np.float64)
-            roots = [root for root in _roots(node.inputs[0], producers) if root in self.sites]
+            roots = [root for root in _roots(node.inputs[0], self.producers) if root in self.sites]
             widths = (
                 np.concatenate([np.ravel(self.quantiser(r, plan.frac[f"t:{r}"]).bits) for r in roots])
                 if roots

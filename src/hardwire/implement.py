@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hardwire.errors import ContractError, DataError, HardwireError, ModelError
-from hardwire.tools.harness import HARNESS, add_harness
+from hardwire.tools.harness import add_harness
 from hardwire.tools.nextpnr import RouteResult, place_and_route
 from hardwire.tools.yosys import SynthesisResult, synthesise
 
@@ -171,6 +171,3 @@ def _synthesis(netlist: SynthesisResult) -> dict[str, Any]:
         "tool": f"{netlist.tool} {netlist.version}",
         "netlist": f"{FOLDER}/{netlist.json_path.name}",
     }
-
-
-__all__ = ["FOLDER", "HARNESS", "implement", "verilog_of"]

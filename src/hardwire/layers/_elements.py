@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from fractions import Fraction
 from typing import Any
 
@@ -103,3 +104,17 @@ def quantised_input(net: NetworkBuilder, shape: Shape, kind: str = "s6.3", name:
     tensor = net.input(name, shape)
     quantiser = Quantiser.of_type(FixedType.parse(kind), Rounding.RND, Overflow.SAT)
     return net.add("quantise", f"q_{name}", [tensor], {"quantiser": quantiser})
+
+
+def operand_shape(node: Node, inputs: Sequence[Shape], what: str) -> Shape:
+    """Broadcast shape of two operands: two inputs, or one and the param `constant`.
+
+    Raises `ModelError` naming the layer for another number of them (`what` says of what) or shapes that do not fit.
+    """
+    operands = [*inputs, node.params["constant"].shape] if "constant" in node.params else list(inputs)
+    if len(operands) != 2:
+        raise ModelError(f"layer {node.name!r}: {what} of {len(operands)} operands, expected two")
+    try:
+        return tuple(np.broadcast_shapes(*operands))
+    except ValueError:
+        raise ModelError(f"layer {node.name!r}: shapes {operands[0]} and {operands[1]} do not broadcast") from None

@@ -12,14 +12,22 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from hardwire.errors import ModelError, UnsupportedError
+from hardwire.errors import UnsupportedError
 from hardwire.fixed import Floats
 from hardwire.ir.builder import KernelBuilder
 from hardwire.layers import _keras as keras
 from hardwire.layers import _onnx as onnx
 from hardwire.layers import _torch as torch
 from hardwire.layers._base import Example, Layer, imports
-from hardwire.layers._elements import element, exact_values, joint_scale, multiple, quantised_input, units
+from hardwire.layers._elements import (
+    element,
+    exact_values,
+    joint_scale,
+    multiple,
+    operand_shape,
+    quantised_input,
+    units,
+)
 from hardwire.layers._lowering import Lowering, Wire, broadcast
 from hardwire.network.graph import NetworkBuilder, Node, Shape
 from hardwire.network.records import Record
@@ -32,13 +40,7 @@ class _Binary(Layer):
 
     def shape(self, node: Node, inputs: Sequence[Shape]) -> Shape:
         """Return the broadcast shape of both operands."""
-        operands = [*inputs, node.params["constant"].shape] if "constant" in node.params else list(inputs)
-        if len(operands) != 2:
-            raise ModelError(f"layer {node.name!r}: {node.kind} of {len(operands)} operands, expected two")
-        try:
-            return tuple(np.broadcast_shapes(*operands))
-        except ValueError:
-            raise ModelError(f"layer {node.name!r}: shapes {operands[0]} and {operands[1]} do not broadcast") from None
+        return operand_shape(node, inputs, node.kind)
 
     def reference(self, node: Node, inputs: Sequence[Floats]) -> Floats:
         """Return the float64 result."""

@@ -22,7 +22,7 @@ from hardwire.layers import _keras as keras
 from hardwire.layers import _onnx as onnx
 from hardwire.layers import _torch as torch
 from hardwire.layers._base import Example, Layer, imports
-from hardwire.layers._elements import element, exact_values, quantised_input
+from hardwire.layers._elements import element, exact_values, operand_shape, quantised_input
 from hardwire.layers._lowering import Lowering, Wire, broadcast
 from hardwire.network.graph import NetworkBuilder, Node, Shape
 from hardwire.network.records import Record
@@ -49,13 +49,7 @@ class Compare(Layer):
         """Return the broadcast shape of both operands."""
         if node.attrs["relation"] not in RELATIONS:
             raise ModelError(f"layer {node.name!r}: relation {node.attrs['relation']!r} is none of {list(RELATIONS)}")
-        operands = [*inputs, node.params["constant"].shape] if "constant" in node.params else list(inputs)
-        if len(operands) != 2:
-            raise ModelError(f"layer {node.name!r}: a comparison of {len(operands)} operands, expected two")
-        try:
-            return tuple(np.broadcast_shapes(*operands))
-        except ValueError:
-            raise ModelError(f"layer {node.name!r}: shapes {operands[0]} and {operands[1]} do not broadcast") from None
+        return operand_shape(node, inputs, "a comparison")
 
     def reference(self, node: Node, inputs: Sequence[Floats]) -> Floats:
         """Return 0 and 1."""
