@@ -65,9 +65,9 @@ def together(name: str, parts: list[Example]) -> Network:
 class Case:
     """A compiled network with vectors (the corners of its inputs' ranges, and random ones) and their answers."""
 
-    def __init__(self, network: Network, vectors: int = 200, language: str = "verilog") -> None:
+    def __init__(self, network: Network, vectors: int = 200, language: str = "verilog", **options: Any) -> None:
         self.network = network
-        self.design: Design = hw.compile(network, backend=language)
+        self.design: Design = hw.compile(network, backend=language, **options)
         program = self.design.flat
         corners = zip(edge_codes(program, 60), random_codes(program, vectors - 60), strict=True)
         self.codes: list[Ints] = [np.concatenate(pair) for pair in corners]
