@@ -2,7 +2,8 @@
 
 Read: `.keras` of Keras 3 and Keras 2.12+ (zip of `config.json` and `model.weights.h5`), HDF5 of Keras 2 and 3
 (`model_config` and `model_weights`; some `.keras` are that in truth), an architecture's JSON with `weights=` a
-`.h5`/`.weights.h5`/`.keras` file, and live Keras models, which are saved to a temporary file and read like any other.
+`.h5`/`.weights.h5`/`.keras` file or a TensorFlow checkpoint, and live Keras models, which are saved to a temporary file
+and read like any other.
 """
 
 from __future__ import annotations
@@ -29,6 +30,7 @@ from hardwire.frontends._archive import (
 )
 from hardwire.frontends._keras_walk import KerasWalker
 from hardwire.frontends._keras_weights import Hdf5, Numbered, WeightSource, weight_source
+from hardwire.frontends._tf_checkpoint import Checkpoint, Tracked, checkpoint_prefix
 from hardwire.network.graph import Network, NetworkBuilder, Shape
 
 FORMAT = "Keras (.keras, .h5, .json + weights)"
@@ -85,7 +87,7 @@ def _zip(data: bytes, label: str, stem: str, example: Any, identity: dict[str, A
     file = Hdf5(archive.read(_WEIGHTS), label)
     if not identity:
         identity = {"sha256": _content_hash(config, file)}
-    return _walk(config, Numbered(file), label, stem, version, "", example, identity)
+    return walk(config, Numbered(file), label, stem, version, "", example, identity)
 
 
 def _hdf5(data: bytes, label: str, stem: str, example: Any) -> Network:
@@ -101,7 +103,7 @@ def _hdf5(data: bytes, label: str, stem: str, example: Any) -> Network:
     config = parse_json(str(text), label, "model_config")
     version = file.attribute("", "keras_version") or file.attribute("model_weights", "keras_version")
     identity = {"sha256": sha256(data)}
-    return _walk(config, weight_source(file), label, stem, version, "-h5", example, identity)
+    return walk(config, weight_source(file), label, stem, version, "-h5", example, identity)
 
 
 def _architecture(source: Path, label: str, example: Any, weights: Any) -> Network:
@@ -112,12 +114,15 @@ def _architecture(source: Path, label: str, example: Any, weights: Any) -> Netwo
             f"model {label}: a JSON architecture has no weights", hint="give them as weights=... (.h5, .weights.h5)"
         )
     path = Path(weights)
-    if not path.is_file():
-        raise ModelError(f"weights {str(path)!r}: no such file", hint="check the path and the working directory")
     weights_label = repr(str(path))
-    raw = file_bytes(path, weights_label)
-    if raw.startswith(ZIP_MAGIC):
-        places: WeightSource = Numbered(Hdf5(Archive(raw, weights_label).read(_WEIGHTS), weights_label))
+    prefix = checkpoint_prefix(path)
+    if prefix is None and not path.is_file():
+        raise ModelError(f"weights {str(path)!r}: no such file", hint="check the path and the working directory")
+    raw = file_bytes(path if prefix is None else prefix.with_name(prefix.name + ".index"), weights_label)
+    if prefix is not None:
+        places: WeightSource = Tracked(Checkpoint(prefix, weights_label))
+    elif raw.startswith(ZIP_MAGIC):
+        places = Numbered(Hdf5(Archive(raw, weights_label).read(_WEIGHTS), weights_label))
     elif raw.startswith(HDF5_MAGIC):
         places = weight_source(Hdf5(raw, weights_label))
     else:
@@ -126,7 +131,7 @@ def _architecture(source: Path, label: str, example: Any, weights: Any) -> Netwo
     if version is None and isinstance(config, dict):
         version = "3" if str(config.get("module", "")).startswith("keras") else None
     identity = {"sha256": sha256(data), "weights_sha256": sha256(raw)}
-    return _walk(config, places, label, source.stem, version, "-json", example, identity)
+    return walk(config, places, label, source.stem, version, "-json", example, identity)
 
 
 def _live(model: Any, example: Any, weights: Any) -> Network:
@@ -148,7 +153,7 @@ def _live(model: Any, example: Any, weights: Any) -> Network:
     return _zip(data, label, str(getattr(model, "name", "model")), example, {})
 
 
-def _walk(
+def walk(
     config: Any,
     weights: WeightSource,
     label: str,
@@ -158,6 +163,7 @@ def _walk(
     example: Any,
     identity: dict[str, Any],
 ) -> Network:
+    """Walk a model's configuration, wherever it was read from; `suffix` completes the format's name in the report."""
     major = _major(version, config)
     settings = config.get("config") if isinstance(config, dict) else None
     name = settings.get("name") if isinstance(settings, dict) else None
