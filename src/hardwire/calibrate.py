@@ -19,7 +19,7 @@ import numpy as np
 from hardwire.errors import ContractError, DataError, ModelError
 from hardwire.fixed import Floats, Ints, Overflow, Rounding
 from hardwire.layers import layer_of
-from hardwire.network.graph import Network, Node
+from hardwire.network.graph import Network, Node, typed
 from hardwire.network.reference import forward, forward_all
 from hardwire.quantiser import Quantiser
 from hardwire.solver import csd_weight
@@ -277,7 +277,7 @@ class _Search:
 
         def quantise(tensor: str) -> None:
             if tensor in self.sites:
-                name = f"{tensor}.type"
+                name = typed(tensor)
                 attrs = {"quantiser": self.quantiser(tensor, plan.frac[f"t:{tensor}"])}
                 nodes.append(Node("quantise", name, (tensor,), (name,), attrs))
                 shapes[name] = shapes[tensor]

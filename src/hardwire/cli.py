@@ -195,6 +195,47 @@ def verify(
 
 
 @app.command()
+def compare(
+    model: Annotated[Path, typer.Argument(help="The model that the build was compiled from.")],
+    build: Build,
+    x: Annotated[Path, typer.Argument(help="Inputs: .npy, or .npz with x0, x1, …")],
+    fidelity: Annotated[float, typer.Option(help="Share of a layer's variance below which it is bad.")] = 0.99,
+    weights: Annotated[Path | None, typer.Option(help="Separate weights file.")] = None,
+    example: Annotated[Path | None, typer.Option(help="Example inputs, for models that state no shapes.")] = None,
+    plot: Annotated[Path | None, typer.Option(help="Draw the layers' differences (.svg, .png, .pdf).")] = None,
+    as_json: Json = False,
+) -> None:
+    """Show layer by layer what the float model and the build compute, and name the first bad layer."""
+    from hardwire import frontends
+    from hardwire.arrays import load_arrays
+    from hardwire.comparison import compare as compare_layers
+    from hardwire.design import load
+    from hardwire.network.prepare import prepare
+    from hardwire.report.figure_file import check_suffix, save_figure
+    from hardwire.report.plots import layer_differences
+    from hardwire.report.terminal import comparison_table
+
+    if plot is not None:
+        check_suffix(plot)
+    with working("reading the model") as say:
+        network = prepare(
+            frontends.load(model, example=None if example is None else load_arrays(example), weights=weights)
+        )
+        design, arrays = load(build), load_arrays(x)
+        say("comparing")
+        compared = compare_layers(network, design, arrays if len(arrays) > 1 else arrays[0], fidelity=fidelity)
+        found = compared.as_dict()
+        if plot is not None:
+            save_figure(layer_differences(found), plot)
+    if as_json:
+        _print_json(found)
+    else:
+        out.print(comparison_table(found))
+        if plot is not None:
+            out.print(f"plot: {plot}", highlight=False)
+
+
+@app.command()
 def synth(
     build: Build,
     target: Annotated[str | None, typer.Option(help="Another device: the build is scheduled anew for it.")] = None,

@@ -131,14 +131,14 @@ def compile(
     }
     if backend == EMULATOR:
         report = compile_report(network, program, None, part, calibration, options, [])
-        return Design(network.name, program, None, part, report)
+        return Design(network.name, network, program, None, part, report)
     check_hopeless(program, part)
     solve = partial(_solve, cost=FullAdderCost(part.costs.adder_overhead), effort=effort, seed=seed)
     flat = flatten(program, solve, progress=lambda kernel: say(f"solving {kernel}"))
     say("scheduling")
     circuit, files = _scheduled(network.name, flat, part, options)
     report = compile_report(network, program, circuit, part, calibration, options, sorted(files))
-    return Design(network.name, program, Hardware(flat, circuit, files), part, report)
+    return Design(network.name, network, program, Hardware(flat, circuit, files), part, report)
 
 
 def retarget(design: Design, target: str | Target) -> Design:
@@ -159,7 +159,8 @@ def retarget(design: Design, target: str | Target) -> Design:
     for stale in ("synthesis", "timing"):
         report.pop(stale, None)
     report["program"] = {**report["program"], "register_bits": int(circuit.register_bits.sum())}
-    return Design(design.name, design.program, Hardware(design.flat, circuit, files), part, report)
+    hardware = Hardware(design.flat, circuit, files)
+    return Design(design.name, design.network, design.program, hardware, part, report)
 
 
 def _scheduled(name: str, flat: Program, part: Target, options: Mapping[str, Any]) -> tuple[Circuit, dict[str, str]]:

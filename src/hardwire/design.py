@@ -24,6 +24,8 @@ from hardwire.implement import implement
 from hardwire.ir.program import Program
 from hardwire.ir.storage import load_program, save_program
 from hardwire.ir.verify import verify_program
+from hardwire.network.graph import Network
+from hardwire.network.storage import load_network, save_network
 from hardwire.report.schema import contract_after_route
 from hardwire.schedule import Circuit, verify_circuit
 from hardwire.schedule.storage import circuit_arrays, circuit_from
@@ -57,12 +59,14 @@ class Hardware:
 class Design:
     """A compiled model.
 
-    `program` has the model's loops and one LINEAR per neuron; it is what is emulated, and what the proof starts from.
+    `network` is the model with the types that it was lowered with. `program` has the model's loops and one LINEAR per
+    neuron; it is what is emulated, and what the proof starts from.
     `hardware` is None for a design compiled with the back end `emulator`. `report_data` are the contents of
     `report.json`. `home` is the build directory, once saved.
     """
 
     name: str
+    network: Network = field(repr=False)
     program: Program = field(repr=False)
     hardware: Hardware | None = field(repr=False)
     target: Target = field(repr=False)
@@ -190,6 +194,7 @@ class Design:
             beside.mkdir()
             for relative, text in sorted(self.files.items()):
                 write_text(beside / relative, text)
+            save_network(self.network, beside / "network.npz")
             save_program(self.program, beside / "program.npz")
             if self.hardware is not None:
                 save_program(self.flat, beside / "circuit.npz", circuit_arrays(self.circuit))
@@ -250,8 +255,6 @@ class _Folder:
 
 def check_arrays(name: str, ports: list[tuple[str, tuple[int, ...]]], given: list[Any]) -> list[Floats]:
     """Return float64 arrays after checking them against named port shapes."""
-    from hardwire.network.graph import Network
-
     network = Network(name, tuple(n for n, _ in ports), (), (), dict(ports))
     if len(given) == len(ports) and all(np.ndim(x) and len(x) == 0 for x in given):
         return [np.zeros((0, *shape)) for _, shape in ports]
@@ -293,6 +296,7 @@ def load(path: str | Path) -> Design:
         )
     try:
         report = json.loads((home / REPORT).read_text(encoding="utf-8"))
+        network = load_network(home / "network.npz")
         program, _ = load_program(home / "program.npz")
         target = find_target(report["target"])
         verify_program(program, after="loading")
@@ -311,7 +315,7 @@ def load(path: str | Path) -> Design:
         ) from error
     except Exception as error:  # damaged files make readers raise nearly anything
         raise ModelError(f"{str(path)!r}: the build is damaged ({error})", hint="compile the model again") from error
-    return Design(name, program, hardware, target, report, home)
+    return Design(name, network, program, hardware, target, report, home)
 
 
 def _inside(home: Path, relative: str) -> Path:

@@ -13,6 +13,7 @@ from hardwire.fixed import Ints
 from hardwire.implement import verilog_of
 from hardwire.ir import interpreter
 from hardwire.ir.program import Program
+from hardwire.meaning import meaning
 from hardwire.proof.formal import prove
 from hardwire.schedule import Bus
 from hardwire.tools import icarus, verilator
@@ -57,6 +58,7 @@ def verify(
     part = [x[:_INTERPRETED] for x in inputs]
     say("interpreting the model's Program")
     found["interpreter"] = _compare(interpreter.run(design.program, part), [y[:_INTERPRETED] for y in expected])
+    found["meaning"] = meaning(design.network, design.program, inputs)
     if design.hardware is None:
         return found
     found["emulator_rtl"] = _rtl(design, inputs, expected, folder, simulator, say)

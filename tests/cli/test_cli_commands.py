@@ -22,7 +22,7 @@ def test_version(command: Command) -> None:
 
 def test_help_names_every_command(command: Command) -> None:
     text = command("--help").out
-    for name in ("compile", "inspect", "predict", "verify", "synth", "report", "doctor", "demo", "data"):
+    for name in ("compile", "inspect", "predict", "verify", "compare", "synth", "report", "doctor", "demo", "data"):
         assert f" {name} " in text
         assert command(name, "--help").code == 0
 
@@ -49,6 +49,19 @@ def test_compile_for_people(here: Path, models: Path, command: Command) -> None:
     assert "met" in ran.out
     assert "build: new" in ran.out
     assert "\x1b" not in ran.out + ran.err  # No colours where nobody looks.
+
+
+def test_compare(here: Path, models: Path, command: Command) -> None:
+    command("compile", models / "model.keras", "-o", "new", "--calibrate", models / "x.npy", "--backend", "emulator")
+    ran = command("compare", models / "model.keras", "new", models / "x.npy", "--plot", "layers.svg")
+    assert ran.code == 0
+    assert "every layer keeps 0.99 of the variance" in ran.out.replace("\n", " ")
+    assert (here / "layers.svg").read_text().lstrip().startswith("<?xml")
+    ran = command("compare", models / "model.keras", "new", models / "x.npy", "--fidelity", "1", "--json")
+    assert ran.json["first_bad"] == ran.json["rows"][0]["layer"]
+    ran = command("compare", models / "model.keras", "new", models / "x.npy", "--plot", "layers.xyz")
+    assert ran.code != 0
+    assert "no picture format" in ran.err
 
 
 def test_compile_with_calibration(here: Path, models: Path, command: Command) -> None:

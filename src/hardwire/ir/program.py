@@ -181,8 +181,28 @@ class Port:
 
 
 @dataclass(frozen=True, eq=False)
+class Tap:
+    """Where a tensor of the Network stands: element `index` (flat, int32) of `array`, shaped `shape` without the batch
+    axis, means `integer × scale + offset`.
+
+    `scale` holds `Fraction`s, (elements,) or (1,); `offset` too, or is None for none.
+    """
+
+    name: str
+    array: str
+    index: Ids
+    shape: tuple[int, ...]
+    scale: NDArray[Any]
+    offset: NDArray[Any] | None = None
+
+
+@dataclass(frozen=True, eq=False)
 class Program:
-    """A pure computation over integers: input arrays, steps in order, output ports."""
+    """A pure computation over integers: input arrays, steps in order, output ports.
+
+    `taps` are the Network's tensors, for people who look for the layer where a difference starts; a flat Program, which
+    no longer has arrays between layers, has none.
+    """
 
     name: str
     arrays: dict[str, Array]
@@ -191,6 +211,7 @@ class Program:
     inputs: tuple[Port, ...]
     outputs: tuple[Port, ...]
     notes: dict[str, Any] = field(default_factory=dict)
+    taps: tuple[Tap, ...] = ()
 
     @property
     def flat(self) -> Kernel:

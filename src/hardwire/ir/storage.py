@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import zipfile
+from collections.abc import Mapping, Sequence
 from fractions import Fraction
 from io import BytesIO
 from pathlib import Path
@@ -17,10 +18,10 @@ from numpy.typing import NDArray
 
 from hardwire.errors import ModelError
 from hardwire.fixed import Overflow, Rounding
-from hardwire.ir.program import Access, Array, Kernel, Port, Program, Step
+from hardwire.ir.program import Access, Array, Kernel, Port, Program, Step, Tap
 from hardwire.quantiser import Quantiser
 
-FORMAT = 1
+FORMAT = 2
 _COLUMNS = ("op", "a", "b", "c", "p", "q", "lo", "hi", "origin", "term_arg", "term_coef", "outputs")
 
 
@@ -59,40 +60,23 @@ def save_program(program: Program, path: Path, extra: dict[str, NDArray[Any]] | 
                 for key in ("scale", "lo", "hi", "zero"):
                     arrays[f"{side}/{i}/{key}"] = np.asarray(getattr(q, key))
                 meta[side][-1]["quantiser"] = [q.rounding.name, q.overflow.name, q.zero_first]
-    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
-        archive.writestr(zipfile.ZipInfo("program.json"), json.dumps(meta, indent=1))
-        for key, value in arrays.items():
-            buffer = BytesIO()
-            np.lib.format.write_array(buffer, np.ascontiguousarray(value).reshape(np.shape(value)), allow_pickle=False)
-            member = zipfile.ZipInfo(f"{key}.npy")
-            member.compress_type = zipfile.ZIP_DEFLATED
-            archive.writestr(member, buffer.getvalue())
+    meta["taps"] = []
+    for i, tap in enumerate(program.taps):
+        meta["taps"].append({"name": tap.name, "array": tap.array, "shape": tap.shape})
+        arrays[f"taps/{i}/index"] = tap.index
+        for key in ("scale", "offset"):
+            if (values := getattr(tap, key)) is not None:
+                meta["taps"][-1][key], arrays[f"taps/{i}/{key}"] = _distinct(values)
+    write_archive(path, "program.json", meta, arrays)
 
 
 def load_program(path: Path) -> tuple[Program, dict[str, NDArray[Any]]]:
     """Read what `save_program` wrote; raises `ModelError` for a file that is no Program of this version."""
-    try:
-        with zipfile.ZipFile(path) as archive:
-            meta = json.loads(archive.read("program.json"))
-            members = {
-                name[:-4]: np.lib.format.read_array(BytesIO(archive.read(name)), allow_pickle=False)
-                for name in archive.namelist()
-                if name.endswith(".npy")
-            }
-    except (OSError, KeyError, ValueError, zipfile.BadZipFile) as error:
-        raise ModelError(f"{path}: not a saved Program ({error})", hint="compile the model again") from error
-    if meta.get("format") != FORMAT:
-        raise ModelError(
-            f"{path}: saved in format {meta.get('format')}, this version reads {FORMAT}",
-            hint="compile the model again with this version",
-        )
+    meta, members = read_archive(path, "program.json", "Program", FORMAT)
     arrays = {}
     for i, entry in enumerate(meta["arrays"]):
-        scales = np.empty(len(entry["scales"]), object)
-        scales[:] = [Fraction(text) for text in entry["scales"]]
-        arrays[entry["name"]] = Array(
-            entry["name"], members[f"array/{i}/lo"], members[f"array/{i}/hi"], scales[members[f"array/{i}/scale"]]
-        )
+        scale = _spread(entry["scales"], members[f"array/{i}/scale"])
+        arrays[entry["name"]] = Array(entry["name"], members[f"array/{i}/lo"], members[f"array/{i}/hi"], scale)
     kernels = {}
     for i, entry in enumerate(meta["kernels"]):
         columns = {column: members[f"kernel/{i}/{column}"] for column in _COLUMNS}
@@ -117,10 +101,57 @@ def load_program(path: Path) -> tuple[Program, dict[str, NDArray[Any]]]:
                 quantiser = Quantiser(scale, lo, hi, Rounding[rounding], Overflow[overflow], zero, zero_first)
             index = members[f"{side}/{i}/index"]
             found.append(Port(entry["name"], entry["array"], index, tuple(entry["shape"]), quantiser))
-    program = Program(
-        meta["name"], arrays, kernels, tuple(steps), tuple(ports["inputs"]), tuple(ports["outputs"]), meta["notes"]
-    )
+    taps = []
+    for i, entry in enumerate(meta["taps"]):
+        scale, offset = (
+            _spread(entry[key], members[f"taps/{i}/{key}"]) if key in entry else None for key in ("scale", "offset")
+        )
+        if scale is None:
+            raise ModelError(f"{path}: tensor {entry['name']!r} has no scale", hint="compile the model again")
+        index = members[f"taps/{i}/index"]
+        taps.append(Tap(entry["name"], entry["array"], index, tuple(entry["shape"]), scale, offset))
+    inputs, outputs = tuple(ports["inputs"]), tuple(ports["outputs"])
+    program = Program(meta["name"], arrays, kernels, tuple(steps), inputs, outputs, meta["notes"], tuple(taps))
     return program, {key[6:]: value for key, value in members.items() if key.startswith("extra/")}
+
+
+def write_archive(path: Path, name: str, meta: Any, arrays: Mapping[str, NDArray[Any]]) -> None:
+    """Write JSON `meta` as member `name` and every array as `KEY.npy`; equal contents give equal bytes."""
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr(zipfile.ZipInfo(name), json.dumps(meta, indent=1))
+        for key, value in arrays.items():
+            buffer = BytesIO()
+            np.lib.format.write_array(buffer, np.ascontiguousarray(value).reshape(np.shape(value)), allow_pickle=False)
+            member = zipfile.ZipInfo(f"{key}.npy")
+            member.compress_type = zipfile.ZIP_DEFLATED
+            archive.writestr(member, buffer.getvalue())
+
+
+def read_archive(path: Path, name: str, what: str, version: int) -> tuple[Any, dict[str, NDArray[Any]]]:
+    """Read what `write_archive` wrote; raises `ModelError` naming `what` it should be, or another format version."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            meta = json.loads(archive.read(name))
+            members = {
+                member[:-4]: np.lib.format.read_array(BytesIO(archive.read(member)), allow_pickle=False)
+                for member in archive.namelist()
+                if member.endswith(".npy")
+            }
+    except (OSError, KeyError, ValueError, zipfile.BadZipFile) as error:
+        raise ModelError(f"{path}: not a saved {what} ({error})", hint="compile the model again") from error
+    if meta.get("format") != version:
+        raise ModelError(
+            f"{path}: saved in format {meta.get('format')}, this version reads {version}",
+            hint="compile the model again with this version",
+        )
+    return meta, members
+
+
+def _spread(distinct: Sequence[str], index: NDArray[Any]) -> NDArray[Any]:
+    values = np.empty(len(distinct), object)
+    values[:] = [Fraction(text) for text in distinct]
+    spread: NDArray[Any] = values[index]
+    return spread
 
 
 def _distinct(scale: NDArray[Any]) -> tuple[list[str], NDArray[np.int32]]:

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from hardwire.errors import ModelError, RangeError
 from hardwire.fixed import MAX_BITS, Ints
 from hardwire.ir.builder import KernelBuilder
-from hardwire.ir.program import Access, Array, Ids, Kernel, Port, Program, Step
+from hardwire.ir.program import Access, Array, Ids, Kernel, Port, Program, Step, Tap
 from hardwire.layers import layer_of
 from hardwire.layers._scales import common_scale, integer_ratio
 from hardwire.network.graph import Network, Node, Shape
@@ -462,7 +462,18 @@ def lower(network: Network, input_quantisers: Mapping[str, Quantiser]) -> Progra
         Port(name, wires[name].array, wires[name].index.ravel().astype(np.int32), wires[name].shape)
         for name in network.outputs
     )
-    return Program(network.name, low.arrays, low.kernels, tuple(low.steps), tuple(ports), outputs, low.notes)
+    taps = tuple(_tap(name, wire) for name, wire in wires.items())
+    return Program(network.name, low.arrays, low.kernels, tuple(low.steps), tuple(ports), outputs, low.notes, taps)
+
+
+def _tap(name: str, wire: Wire) -> Tap:
+    offset = None if wire.offset is None else _flat_or_one(wire.offset, wire.shape)
+    return Tap(name, wire.array, wire.index.ravel(), wire.shape, _flat_or_one(wire.scale, wire.shape), offset)
+
+
+def _flat_or_one(values: NDArray[Any], shape: Shape) -> NDArray[Any]:
+    """All elements in one axis, or the only value there is."""
+    return np.reshape(values, -1) if np.size(values) == 1 else np.broadcast_to(values, shape).ravel()
 
 
 def fractions(values: Sequence[Fraction] | NDArray[Any]) -> NDArray[Any]:

@@ -15,6 +15,11 @@ Shape = tuple[int, ...]
 Params = Mapping[str, NDArray[Any]]
 
 
+def typed(tensor: str) -> str:
+    """Name of the tensor that calibration makes of `tensor` by rounding it to a type."""
+    return f"{tensor}.type"
+
+
 @dataclass(frozen=True, eq=False)
 class Node:
     """One operation of a Network.

@@ -88,7 +88,7 @@ def write_html(report: Mapping[str, Any], path: str | Path) -> Path:
 def _view(report: Mapping[str, Any]) -> dict[str, Any]:
     """Everything that the template asks for; absent parts are empty."""
     found: dict[str, Any] = {part: report.get(part) or {} for part in _PARTS}
-    rungs = summary.rungs(found["verification"])
+    rungs, meaning = summary.rungs(found["verification"]), found["verification"].get("meaning")
     own = summary.own_model(report)
     models = found["physics"].get("models") or {}
     return {
@@ -106,6 +106,10 @@ def _view(report: Mapping[str, Any]) -> dict[str, Any]:
         "models": models,
         "classes": found["physics"].get("classes") or [],
         "rungs": rungs,
+        "meaning": found["verification"].get("meaning"),
+        "meaning_text": summary.meaning(found["verification"]["meaning"])
+        if found["verification"].get("meaning")
+        else "",
         "simulated": _simulated(found["verification"].get("formal") or {}, rungs),
         "mismatches": summary.mismatches(found["verification"]),
         "used": {key: summary.used(report, key) for key in summary.SITES},

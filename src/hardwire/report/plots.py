@@ -70,6 +70,8 @@ _ROWS = 60
 """Bars that one figure shows at most; the tables hold the rest."""
 _ROLES = {"input": BLUE, "activation": GREEN, "weight": ORANGE}
 _KINDS = {"logic": BLUE, "routing": ORANGE, "register": PURPLE}
+_LEAST_LOSS = 1e-9
+"""Losses below this are drawn as this."""
 _ON = {BLUE: PAPER}
 """Text on a bar; black on the light colours."""
 
@@ -341,6 +343,26 @@ def fmax_by_seed(timing: Mapping[str, Any]) -> Figure:
     _name_rows(axes, [f"seed {seed}" for seed, _ in runs])
     axes.set_xlim(0, (max(best, constraint or 0.0) or 1.0) * 1.12)
     axes.set_xlabel("Fmax in MHz")
+    return figure
+
+
+@styled
+def layer_differences(found: Mapping[str, Any]) -> Figure:
+    """Share of each layer's variance that a build loses against its model (`hardwire compare`), on a log axis."""
+    rows = found["rows"][:_ROWS]
+    lost = [max(1.0 - row["fidelity"], _LEAST_LOSS) for row in rows]
+    figure, axes = _bars(len(rows), FULL)
+    axes.barh(range(len(rows)), lost, left=0, height=0.66, color=[VERMILION if row["bad"] else BLUE for row in rows])
+    axes.set_xscale("log")
+    for at, (row, share) in enumerate(zip(rows, lost, strict=True)):
+        _beside(axes, "equal" if row["fidelity"] == 1 else f"{share:.1e} · {row['type']}", share, at)
+    axes.axvline(1.0 - found["asked"], color=INK, linewidth=1.0, linestyle=(0, (4, 3)))
+    _name_rows(axes, [row["layer"] for row in rows])
+    axes.set_xlim(_LEAST_LOSS / 2, max(2.0, *lost) * 8)
+    axes.set_xlabel("share of the float values' variance that is lost; dashed: what was asked")
+    bad = [Patch(color=VERMILION, label="below what was asked")] if any(row["bad"] for row in rows) else []
+    if bad:
+        _legend(figure, [Patch(color=BLUE, label="as asked"), *bad])
     return figure
 
 

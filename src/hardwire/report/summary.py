@@ -64,6 +64,16 @@ def mismatches(verification: Mapping[str, Any]) -> tuple[int, int] | None:
     return sum(rung.mismatches or 0 for rung in run), sum(rung.vectors for rung in run)
 
 
+def meaning(row: Mapping[str, Any]) -> str:
+    """What the comparison with the Network's float64 meaning found, in words."""
+    if row["layer"] is None:
+        return "equal in every layer"
+    start = f"first in layer {row['layer']} (by up to {row['layer_difference']:.3g} there)"
+    if row["equal"] == row["vectors"]:
+        return f"equal outputs; {start}"
+    return f"outputs differ by up to {row['largest_difference']:.3g}, {start}"
+
+
 def routed(report: Report) -> bool:
     """Whether place & route gave an Fmax."""
     return (report.get("timing") or {}).get("fmax_mhz") is not None

@@ -127,6 +127,11 @@ def layers_table(rows: list[Mapping[str, Any]]) -> Table:
 def verification_table(found: Mapping[str, Any]) -> Table:
     """Return a row a rung of the ladder: vectors tried, mismatches, what was proven."""
     table = Table("rung", "vectors", "mismatches", "", box=None)
+    if found.get("meaning"):
+        row = found["meaning"]
+        differ = row["vectors"] - row["equal"]
+        mark = f"[{'yellow' if differ else 'green'}]{differ:,}[/]"
+        table.add_row("float meaning = interpreter", f"{row['vectors']:,}", mark, escape(summary.meaning(row)))
     for rung in summary.rungs(found):
         if rung.mismatches is None:
             mark = "[yellow]not run[/]"
@@ -142,6 +147,25 @@ def verification_table(found: Mapping[str, Any]) -> Table:
         )
         table.add_row("formal proof", "every input", mark, what)
     return table
+
+
+def comparison_table(found: Mapping[str, Any]) -> Group:
+    """Return the table of `hardwire compare`: a row a layer, float against fixed, and the first bad one."""
+    table = Table(box=None)
+    table.add_column("layer", overflow="fold")
+    for title in ("kind", "type"):
+        table.add_column(title)
+    for title in ("largest value", "largest difference", "RMS difference", "fidelity"):
+        table.add_column(title, justify="right")
+    for row in found["rows"]:
+        colour = "red" if row["bad"] else "green"
+        figures = [f"{row[key]:.4g}" for key in ("largest_value", "largest_difference", "rms_difference")]
+        kept = f"[{colour}]{row['fidelity']:.6f}[/]"
+        table.add_row(escape(row["layer"]), escape(row["kind"]), escape(row["type"]), *figures, kept)
+    asked = f"{found['asked']:g} of the variance, on {found['vectors']:,} inputs"
+    if found["first_bad"] is None:
+        return Group(table, f"every layer keeps {asked}")
+    return Group(table, f"[red]first bad layer:[/] {escape(found['first_bad'])} (asked: {asked})")
 
 
 def _routed(timing: Mapping[str, Any]) -> str:
