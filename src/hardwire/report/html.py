@@ -106,10 +106,8 @@ def _view(report: Mapping[str, Any]) -> dict[str, Any]:
         "models": models,
         "classes": found["physics"].get("classes") or [],
         "rungs": rungs,
-        "meaning": found["verification"].get("meaning"),
-        "meaning_text": summary.meaning(found["verification"]["meaning"])
-        if found["verification"].get("meaning")
-        else "",
+        "meaning": meaning,
+        "meaning_text": summary.meaning(meaning) if meaning else "",
         "simulated": _simulated(found["verification"].get("formal") or {}, rungs),
         "mismatches": summary.mismatches(found["verification"]),
         "used": {key: summary.used(report, key) for key in summary.SITES},
