@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 import numpy as np
 import pytest
 from emulator_programs import EDGE, LINEAR_RULES, chains, codes_for, flat_program, kernels, scales
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from hardwire.emulate import _module
 from hardwire.emulate._host import Host, portable, this_host
 from hardwire.emulate._module import assemble
+from hardwire.emulate._plan import Budget
 from hardwire.emulate.emulator import Emulator, compile_program
 from hardwire.fixed import Rounding
 from hardwire.ir import interpreter
@@ -42,6 +47,16 @@ def agree(program: Program, n: int, seed: int, host: Host) -> None:
         np.testing.assert_array_equal(got, want, err_msg=port.name)
 
 
+@contextmanager
+def no_straight_line() -> Iterator[None]:
+    """Every dot product in a block, as those of large layers are."""
+    _module.Budget = lambda: Budget(-1)
+    try:
+        yield
+    finally:
+        _module.Budget = Budget
+
+
 KERNELS = given(kernels(), st.sampled_from(hosts()), st.sampled_from([1, 31, 33, 300]), st.integers(0, 1 << 30))
 STEPS = given(chains(), st.sampled_from(hosts()), st.sampled_from([1, 65]), st.integers(0, 1 << 30))
 SUMS = given(kernels(LINEAR_RULES, 40), st.sampled_from(hosts()), st.just(64), st.integers(0, 1 << 30))
@@ -51,15 +66,22 @@ def one_kernel(kernel, host, n, seed):
     agree(flat_program(kernel), n, seed, host)
 
 
+def one_blocked_kernel(kernel, host, n, seed):
+    with no_straight_line():
+        agree(flat_program(kernel), n, seed, host)
+
+
 def one_chain(program, host, n, seed):
     agree(program, n, seed, host)
 
 
 test_random_kernels = settings(SLOW_START, max_examples=30)(KERNELS(one_kernel))
 test_random_sums = settings(SLOW_START, max_examples=10)(SUMS(one_kernel))
+test_random_sums_in_blocks = settings(SLOW_START, max_examples=10)(SUMS(one_blocked_kernel))
 test_random_steps = settings(SLOW_START, max_examples=12)(STEPS(one_chain))
 test_more_random_kernels = pytest.mark.slow(settings(SLOW_START, max_examples=400)(KERNELS(one_kernel)))
 test_more_random_sums = pytest.mark.slow(settings(SLOW_START, max_examples=200)(SUMS(one_kernel)))
+test_more_random_sums_in_blocks = pytest.mark.slow(settings(SLOW_START, max_examples=200)(SUMS(one_blocked_kernel)))
 test_more_random_steps = pytest.mark.slow(settings(SLOW_START, max_examples=200)(STEPS(one_chain)))
 
 
@@ -121,6 +143,24 @@ def test_dense_layers(host):
     layered(host, [16, 37, 21, 5], 8, 0.75, False)
     layered(host, [9, 11, 5], 15, 0.3, True)
     layered(host, [9, 11, 5], 8, 0.3, True, wide=True)
+
+
+@pytest.mark.parametrize("host", hosts(), ids=lambda h: f"{h.lanes}-{h.dot8}-{h.dot16}")
+def test_dense_layers_in_blocks(host):
+    with no_straight_line():
+        test_dense_layers(host)
+
+
+def test_large_layers_are_loops_over_tables():
+    """400 inputs, 200 neurons: 80,000 multiplications are no straight-line code."""
+    rng = np.random.default_rng(4)
+    b = KernelBuilder("large", [-128] * 400, [127] * 400)
+    rows = [b.linear(range(400), rng.integers(-100, 100, 400).tolist(), j) for j in range(200)]
+    program = flat_program(b.build([b.round(row, 9, Rounding.RND) for row in rows]))
+    text = assemble(program, this_host()).kernels
+    if this_host().dot16:
+        assert text.count("@llvm.x86") < 100
+    agree(program, 70, 9, this_host())
 
 
 def adders(n: int) -> KernelBuilder:

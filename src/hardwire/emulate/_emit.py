@@ -2,43 +2,19 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
+import numpy as np
+
+from hardwire.emulate._dots import dot_product, products
+from hardwire.emulate._globals import Globals
 from hardwire.emulate._host import Host
 from hardwire.emulate._lanes import MODULAR, compute_lane, round_fits
-from hardwire.emulate._layout import Layout, store_type
+from hardwire.emulate._layout import Layout
 from hardwire.emulate._plan import Chunk, Plan
 from hardwire.errors import InternalError
-from hardwire.fixed import Ints, Rounding
+from hardwire.fixed import Rounding
 from hardwire.ir.ops import OpCode
-
-
-@dataclass
-class Globals:
-    """Declarations and constants that functions share; written once each, in a fixed order."""
-
-    declared: dict[str, None] = field(default_factory=dict)
-    tables: dict[tuple[int, bytes], str] = field(default_factory=dict)
-
-    def declare(self, line: str) -> None:
-        """Add a declaration."""
-        self.declared.setdefault(line)
-
-    def table(self, entries: Ints) -> tuple[str, int, bool]:
-        """Name, bytes per entry and signedness of a constant table (padded so that wide reads stay inside)."""
-        size, signed = store_type(int(entries.min()), int(entries.max()))
-        packed = (entries & ((1 << (8 * size)) - 1) if size < 8 else entries).astype(f"<u{size}").tobytes()
-        name = self.tables.setdefault((size, packed), f"@table{len(self.tables)}")
-        return name, size, signed
-
-    def text(self) -> str:
-        """Everything declared so far."""
-        lines = list(self.declared)
-        for (_, packed), name in self.tables.items():
-            padded = packed + bytes(8)
-            body = "".join(f"\\{byte:02x}" for byte in padded)
-            lines.append(f'{name} = internal constant [{len(padded)} x i8] c"{body}", align 64')
-        return "\n".join(lines) + "\n"
 
 
 @dataclass
@@ -86,6 +62,11 @@ class ChunkEmitter:
         for item in chunk.items:
             if isinstance(item, tuple):
                 self._tile(item)
+            elif item >= self.plan.first_block:
+                self._block(item)
+            elif item in self.plan.inside:
+                self._summed(item)
+                self._finish(item)
             elif item >= len(self.job.nodes):
                 self._pack(item)
                 self._finish(item)
@@ -393,17 +374,45 @@ class ChunkEmitter:
             split = [self._part(whole, piece) for piece in range(pieces)]
             for item, word in by_pack[pack]:
                 start = self._splat(self.plan.dots[item].bias >> self.plan.dots[item].shift, 32)
-                exact = self.plan.dots[item].bias & ((1 << self.plan.dots[item].shift) - 1) == 0
+                begun = self.plan.begins_in_sum(item)
                 for piece in range(pieces):
-                    total = sums.get((item, piece), start if exact and self._in_sum(item) else "zeroinitializer")
+                    total = sums.get((item, piece), start if begun else "zeroinitializer")
                     sums[item, piece] = self._dot_product(total, split[piece], word, bits, part)
+        index = ", ".join(f"i32 {k}" for k in range(self.width))
+        kind = f"<{part} x i32>"
         for item in tile:
-            self._sum_up(item, [sums[item, piece] for piece in range(pieces)])
+            low, high = (sums[item, piece] for piece in range(pieces))
+            whole = f"shufflevector {kind} {low}, {kind} {high}, <{self.width} x i32> <{index}>"
+            self._sum_up(item, self._new(whole))
             self._finish(item)
 
-    def _in_sum(self, item: int) -> bool:
-        """Whether the bias can start the 32-bit sum: a wider result adds it after its exact 32-bit part."""
-        return self.frame.lanes[item] == 32
+    def _block(self, item: int) -> None:
+        """Call the loop that sums a block's dot products into its slot."""
+        block = self.plan.blocks[item - self.plan.first_block]
+        places = [self.frame.slots[len(self.job.nodes) + pack] for pack in block.packs]
+        starts = np.asarray(block.starts) & 0xFFFFFFFF
+        name = products(self.frame.host, block.bits, self.shared)
+        slots = self._new(f"getelementptr i8, ptr %f, i64 {self.frame.layout.slots}")
+        tables = [
+            self.shared.numbers(starts, 4),
+            self.shared.numbers(block.ends, 8),
+            self.shared.numbers(np.array(places, np.int64), 4),
+            self.shared.numbers(block.words, 4),
+        ]
+        given = ", ".join(f"ptr {one}" for one in (slots, self._slot(item), *tables))
+        self.lines.append(f"call void {name}({given}, i64 {len(block.ends)})")
+
+    def _summed(self, item: int) -> None:
+        """Finish a dot product that blocks have summed."""
+        kind = self._type(32)
+        total: str | None = None
+        for block, place in self.plan.inside[item]:
+            at = self.frame.slots[self.plan.first_block + block] + place * 4 * self.width
+            address = self._new(f"getelementptr i8, ptr %f, i64 {self.frame.layout.slots + at}")
+            part = self._new(f"load {kind}, ptr {address}, align {self._align(4)}")
+            total = part if total is None else self._binary("add", total, part, 32)
+        assert total is not None
+        self._sum_up(item, total)
 
     def _part(self, whole: str, piece: int) -> str:
         part = self.width // 2
@@ -413,33 +422,22 @@ class ChunkEmitter:
 
     def _dot_product(self, total: str, x: str, word: int, bits: int, part: int) -> str:
         kind = f"<{part} x i32>"
-        weights = f"splat (i32 {word - (1 << 32) if word >> 31 else word})"
-        form = self.frame.host.dot16
-        if bits == 8 or form == "vnni":
-            name = f"@llvm.x86.avx512.{'vpdpbusd' if bits == 8 else 'vpdpwssd'}.{32 * part}"
-            self.shared.declare(f"declare {kind} {name}({kind}, {kind}, {kind})")
-            return self._new(f"call {kind} {name}({kind} {total}, {kind} {x}, {kind} {weights})")
-        name = "@llvm.x86.avx512.pmaddw.d.512" if form == "bw" else "@llvm.x86.avx2.pmadd.wd"
-        pairs = f"<{2 * part} x i16>"
-        self.shared.declare(f"declare {kind} {name}({pairs}, {pairs})")
-        halves = ", ".join(f"i16 {_signed16(word >> (16 * (k % 2)))}" for k in range(2 * part))
-        x = self._new(f"bitcast {kind} {x} to {pairs}")
-        product = self._new(f"call {kind} {name}({pairs} {x}, {pairs} <{halves}>)")
-        return self._new(f"add {kind} {total}, {product}")
+        if bits == 8 or self.frame.host.dot16 == "vnni":
+            weights = f"splat (i32 {word - (1 << 32) if word >> 31 else word})"
+        else:
+            halves = ", ".join(f"i16 {_signed16(word >> (16 * (k % 2)))}" for k in range(2 * part))
+            weights = self._new(f"bitcast <{2 * part} x i16> <{halves}> to {kind}")
+        return dot_product(self.frame.host, bits, self.shared, self._new, total, x, weights)
 
-    def _sum_up(self, item: int, pieces: list[str]) -> None:
-        """Join a dot product's pieces, add the terms that were not packed, shift and add what the bias still lacks."""
+    def _sum_up(self, item: int, name: str) -> None:
+        """Add to a 32-bit sum the terms that were not packed, shift and add what the bias still lacks."""
         dot = self.plan.dots[item]
         lane = self.frame.lanes[item]
-        part = self.width // 2
-        index = ", ".join(f"i32 {k}" for k in range(self.width))
-        kind = f"<{part} x i32>"
-        name = self._new(f"shufflevector {kind} {pieces[0]}, {kind} {pieces[1]}, <{self.width} x i32> <{index}>")
         name = self._cast(name, 32, lane)
         if dot.rest:
             name = self._linear(dot.rest, 0, lane, name)
         name = self._shl(name, dot.shift, lane)
-        if not self._in_sum(item) or dot.bias & ((1 << dot.shift) - 1):
+        if not self.plan.begins_in_sum(item):
             name = self._binary("add", name, self._splat(dot.bias, lane), lane)
         self._known[item, lane] = name
 

@@ -54,7 +54,7 @@ def round_fits(arg: Node, shift: int, lane: int) -> bool:
 
 
 def value_lanes(plan: Plan) -> dict[int, int]:
-    """Bits of the lane that each value is kept in, by id; packs take 32."""
+    """Bits of the lane that each value is kept in, by id; packs and the sums of blocks take 32."""
     lanes: dict[int, int] = {}
     for i, node in enumerate(plan.job.nodes):
         need = lane_of(node.lo, node.hi)
@@ -66,7 +66,7 @@ def value_lanes(plan: Plan) -> dict[int, int]:
             lane = compute_lane(plan.job, node, lanes)
             # 64-bit vectors are four registers long: narrowing pays at once. From 32 to 16 bits it often does not.
             lanes[i] = need if lane == 64 else lane
-    for k in range(len(plan.packs)):
+    for k in range(len(plan.packs) + len(plan.blocks)):
         lanes[len(plan.job.nodes) + k] = 32
     return lanes
 

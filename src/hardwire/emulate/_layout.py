@@ -78,7 +78,8 @@ def _up(value: int, unit: int) -> int:
 def place_slots(plan: Plan, bits: dict[int, int], lanes: int) -> tuple[dict[int, int], int]:
     """Give every value that is used in a later chunk than its own a slot (offset in bytes); returns the size too.
 
-    Slots are given out anew once their value's last chunk is over; `bits` are the lanes of each value.
+    Slots are given out anew once their value's last chunk is over; `bits` are the lanes of each value. A block's slot
+    holds all its sums.
     """
     made: dict[int, int] = {}
     last: dict[int, int] = {}
@@ -89,6 +90,11 @@ def place_slots(plan: Plan, bits: dict[int, int], lanes: int) -> tuple[dict[int,
                 for arg in plan.uses(one):
                     if arg in made:
                         last[arg] = c
+    first, sums = plan.first_block, [block.starts.size for block in plan.blocks]
+
+    def room(value: int) -> int:
+        return _up(bits[value] // 8 * lanes, LINE) * (sums[value - first] if value >= first else 1)
+
     offsets: dict[int, int] = {}
     spare: dict[int, list[int]] = {}
     ends: dict[int, list[int]] = {}
@@ -98,7 +104,7 @@ def place_slots(plan: Plan, bits: dict[int, int], lanes: int) -> tuple[dict[int,
     for c in range(len(plan.chunks)):
         while at < len(order) and order[at][0] == c:
             value = order[at][1]
-            need = _up(bits[value] // 8 * lanes, LINE)
+            need = room(value)
             if spare.get(need):
                 offsets[value] = spare[need].pop()
             else:
@@ -108,5 +114,5 @@ def place_slots(plan: Plan, bits: dict[int, int], lanes: int) -> tuple[dict[int,
             at += 1
         # Freed after this chunk's own values have theirs: a chunk never writes a slot that it still reads.
         for value in ends.pop(c, ()):
-            spare.setdefault(_up(bits[value] // 8 * lanes, LINE), []).append(offsets[value])
+            spare.setdefault(room(value), []).append(offsets[value])
     return offsets, size

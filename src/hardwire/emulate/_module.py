@@ -12,12 +12,13 @@ from math import isfinite
 import numpy as np
 
 from hardwire.emulate._code import Job, jobs_of
-from hardwire.emulate._emit import ChunkEmitter, Frame, Globals
+from hardwire.emulate._emit import ChunkEmitter, Frame
 from hardwire.emulate._forms import recover
+from hardwire.emulate._globals import Globals, constants
 from hardwire.emulate._host import Host
 from hardwire.emulate._lanes import value_lanes
 from hardwire.emulate._layout import LINE, Layout, lay_out, place_slots
-from hardwire.emulate._plan import plan
+from hardwire.emulate._plan import Budget, plan
 from hardwire.emulate._ports import codes_in, collect, columns_of, floats_in, spread, values_out
 from hardwire.ir.program import Port, Program
 
@@ -84,7 +85,8 @@ def assemble(program: Program, host: Host) -> Assembly:
     """Write the emulator of a Program for a host."""
     jobs = [recover(job, host) for job in jobs_of(program)]
     shared = Globals()
-    plans = [plan(job, host) for job in jobs]
+    budget = Budget()
+    plans = [plan(job, host, budget) for job in jobs]
     lanes = [value_lanes(planned) for planned in plans]
     placed = [place_slots(planned, bits, host.lanes) for planned, bits in zip(plans, lanes, strict=True)]
     layout = lay_out(program, jobs, max((size for _, size in placed), default=0), host.lanes)
@@ -116,8 +118,7 @@ def _compute(jobs: list[Job], calls: list[list[str]], layout: Layout) -> str:
             for k, pointer in enumerate(job.pointers):
                 store = layout.arrays[pointer.array]
                 bases = pointer.base.astype(np.int64) * store.stride + store.offset
-                body = ", ".join(f"i64 {b}" for b in bases.tolist())
-                head.append(f"@base{j}.{k} = internal constant [{job.positions} x i64] [{body}]\n")
+                head.append(constants(f"@base{j}.{k}", bases))
                 loads += (
                     f"  %b{j}.{k}.p = getelementptr i64, ptr @base{j}.{k}, i64 %pos{j}\n"
                     f"  %b{j}.{k} = load i64, ptr %b{j}.{k}.p\n"
@@ -153,8 +154,7 @@ j{j}.pos:
 
 
 def _offsets(name: str, offsets: list[int]) -> str:
-    body = ", ".join(f"i64 {o}" for o in offsets)
-    return f"@{name} = internal constant [{len(offsets)} x i64] [{body}]\n"
+    return constants(f"@{name}", np.array(offsets, np.int64))
 
 
 def _rows(program: Program, layout: Layout, host: Host, count: int) -> tuple[str, int]:

@@ -3,6 +3,9 @@
 A chunk is one native function. Straight-line code of thousands of values is cut into chunks of a few hundred, because
 the register allocator's time grows faster than its input; a value that outlives its chunk waits in a slot of memory.
 
+Many dot products of one depth are a block: a loop over tables of their words, so that a layer of a million weights
+compiles as fast as a small one. Few are straight-line code, which saves the loop and skips words that are zero.
+
 Dot products: a LINEAR over many operands of few bits is Σ coef·arg of packed operands, four unsigned bytes against
 four signed ones (or two pairs of 16 bits) at a time. Operands below zero are packed as `arg - lo`; the bias takes
 `Σ coef·lo` back. Partial sums may wrap: two's complement is exact modulo 2^32, and the final value fits.
@@ -13,8 +16,12 @@ from __future__ import annotations
 import heapq
 from dataclasses import dataclass, field
 
+import numpy as np
+from numpy.typing import NDArray
+
 from hardwire.emulate._code import Job, Node, live_values
 from hardwire.emulate._host import Host
+from hardwire.fixed import Ints
 from hardwire.ir.ops import OpCode
 
 TILE = 8
@@ -25,6 +32,27 @@ CHUNK = 320
 
 _FEWEST = 3
 """Operands from which a dot product pays."""
+
+LEVEL_WORDS, PROGRAM_WORDS = 4_608, 9_000
+"""Most words of the dot products of one depth, and of all that a Program has, that are straight-line code.
+
+LLVM takes 0.1 ms for each. A loop is 20 % slower on layers of 128 inputs, as fast on those of 800, and it does not skip
+zeros: with three quarters of the weights pruned straight-line code is 1.8 times as fast.
+"""
+
+
+@dataclass
+class Budget:
+    """Words of straight-line code that a Program may still have."""
+
+    words: int = PROGRAM_WORDS
+
+    def takes(self, words: int) -> bool:
+        """Whether one depth's words are straight-line code; they count from then on."""
+        if words > min(self.words, LEVEL_WORDS):
+            return False
+        self.words -= words
+        return True
 
 
 def lane_of(lo: int, hi: int) -> int:
@@ -55,9 +83,25 @@ class Dot:
     shift: int
 
 
+@dataclass(frozen=True)
+class Block:
+    """Dot products computed by a loop: `TILE` of them at a time over the packs of `bits` that any of them reads.
+
+    Tile t reads packs `packs[ends[t-1]:ends[t]]`; `words` (packs, TILE) holds the coefficients, `starts` (tiles, TILE)
+    what each sum begins with.
+    """
+
+    bits: int
+    dots: tuple[int, ...]
+    starts: Ints
+    ends: Ints
+    packs: tuple[int, ...]
+    words: Ints
+
+
 @dataclass
 class Chunk:
-    """Items in order: an op or pack by its id, or a tile of dot products (a tuple of ids)."""
+    """Items in order: an op, pack, block or dot product of a block by its id, or a tile of dot products (their ids)."""
 
     items: list[int | tuple[int, ...]] = field(default_factory=list)
     weight: int = 0
@@ -66,25 +110,48 @@ class Chunk:
 
 @dataclass
 class Plan:
-    """Chunks of a job. Ids from `len(job.nodes)` on are packs."""
+    """Chunks of a job. Ids from `len(job.nodes)` on are packs, those behind them blocks.
+
+    `inside` tells of a dot product the blocks that sum it and its place in each.
+    """
 
     job: Job
     dots: dict[int, Dot]
     packs: list[Pack]
     chunks: list[Chunk]
+    blocks: list[Block] = field(default_factory=list)
+    inside: dict[int, list[tuple[int, int]]] = field(default_factory=dict)
+
+    @property
+    def first_block(self) -> int:
+        """Id of the first block."""
+        return len(self.job.nodes) + len(self.packs)
 
     def uses(self, item: int) -> tuple[int, ...]:
-        """Ids that an op, pack or dot product reads."""
+        """Ids that an op, pack, block or dot product reads."""
         base = len(self.job.nodes)
+        if item >= self.first_block:
+            return tuple(sorted({pack + base for pack in self.blocks[item - self.first_block].packs}))
         if item >= base:
             return self.packs[item - base].args
         if item in self.dots:
             dot = self.dots[item]
-            return (*(pack + base for pack, _ in dot.words), *(arg for _, arg in dot.rest))
+            rest = tuple(arg for _, arg in dot.rest)
+            if item in self.inside:
+                return (*(self.first_block + block for block, _ in self.inside[item]), *rest)
+            return (*(pack + base for pack, _ in dot.words), *rest)
         return self.job.nodes[item].args
 
+    def begins_in_sum(self, item: int) -> bool:
+        """Whether a dot product's bias starts its 32-bit sum: the result is of 32 bits, the bias a whole of its shift.
 
-def plan(job: Job, host: Host) -> Plan:
+        A wider result adds the bias after its exact 32-bit part.
+        """
+        node, dot = self.job.nodes[item], self.dots[item]
+        return lane_of(node.lo, node.hi) <= 32 and dot.bias & ((1 << dot.shift) - 1) == 0
+
+
+def plan(job: Job, host: Host, budget: Budget) -> Plan:
     """Choose dot products, order the job's live values and cut them into chunks."""
     live = live_values(job)
     split = {
@@ -96,8 +163,41 @@ def plan(job: Job, host: Host) -> Plan:
     packs, where = _pack(job, split, depth)
     dots = {i: _dot(job, i, terms, packs, where) for i, terms in split.items()}
     result = Plan(job, dots, packs, [])
-    _order(result, live, depth)
+    levels: dict[int, list[int]] = {}
+    for i in sorted(dots):
+        levels.setdefault(depth[i], []).append(i)
+    for level in sorted(levels):
+        if not budget.takes(sum(len(dots[i].words) for i in levels[level])):
+            _make_blocks(result, levels[level])
+    _order(result, live, levels)
     return result
+
+
+def _make_blocks(result: Plan, level: list[int]) -> None:
+    """Put dot products into a block for each width of packs that they read."""
+    for bits in (8, 16):
+        words = {i: [(k, w) for k, w in result.dots[i].words if result.packs[k].bits == bits] for i in level}
+        members = tuple(i for i in level if words[i])
+        if not members:
+            continue
+        starts = np.zeros(-(-len(members) // TILE) * TILE, np.int64)
+        packs: list[int] = []
+        rows: list[NDArray[np.int64]] = []
+        ends: list[int] = []
+        for start in range(0, len(members), TILE):
+            tile = members[start : start + TILE]
+            read = sorted({k for i in tile for k, _ in words[i]})
+            place = {k: row for row, k in enumerate(read)}
+            table = np.zeros((len(read), TILE), np.int64)
+            for column, i in enumerate(tile):
+                table[[place[k] for k, _ in words[i]], column] = [w for _, w in words[i]]
+                if i not in result.inside and result.begins_in_sum(i):
+                    starts[start + column] = result.dots[i].bias >> result.dots[i].shift
+                result.inside.setdefault(i, []).append((len(result.blocks), start + column))
+            packs += read
+            rows.append(table)
+            ends.append(len(packs))
+        result.blocks.append(Block(bits, members, starts, np.array(ends, np.int64), tuple(packs), np.concatenate(rows)))
 
 
 @dataclass
@@ -193,6 +293,8 @@ def _weight(result: Plan, item: int, lanes: int = 2) -> int:
     nodes = result.job.nodes
     if item >= len(nodes):
         return 6 * lanes
+    if item in result.inside:
+        return lanes * (1 + 2 * len(result.dots[item].rest))
     if item in result.dots:
         return lanes * (len(result.dots[item].words) + 2 * len(result.dots[item].rest))
     node = nodes[item]
@@ -201,8 +303,11 @@ def _weight(result: Plan, item: int, lanes: int = 2) -> int:
     return _WEIGHT.get(OpCode(node.op), 1)
 
 
-def _order(result: Plan, live: list[bool], depth: list[int]) -> None:
-    """Emit tiles of dot products depth by depth; everything else as soon as it can be, the earliest value first."""
+def _order(result: Plan, live: list[bool], levels: dict[int, list[int]]) -> None:
+    """Emit blocks and tiles of dot products depth by depth; everything else as soon as it can be, the earliest first.
+
+    A block is a chunk by itself; what follows it sees its dot products as values that are ready to be finished.
+    """
     nodes, base = result.job.nodes, len(result.job.nodes)
     pending: dict[int, int] = {}
     users: dict[int, list[int]] = {}
@@ -245,11 +350,17 @@ def _order(result: Plan, live: list[bool], depth: list[int]) -> None:
             made(item)
 
     drain()
-    by_depth: dict[int, list[int]] = {}
-    for i in result.dots:
-        by_depth.setdefault(depth[i], []).append(i)
-    for level in sorted(by_depth):
-        tile_of = sorted(by_depth[level])
+    for level in sorted(levels):
+        tile_of = levels[level]
+        if tile_of[0] in result.inside:
+            close()
+            for block in sorted({block for i in tile_of for block, _ in result.inside[i]}):
+                chunk.items.append(result.first_block + block)
+            close()
+            for i in tile_of:
+                heapq.heappush(ready, (i, i))
+            drain()
+            continue
         for start in range(0, len(tile_of), TILE):
             tile = tuple(tile_of[start : start + TILE])
             weight = sum(_weight(result, i) for i in tile)
