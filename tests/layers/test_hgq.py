@@ -15,6 +15,7 @@ from hardwire import frontends
 from hardwire.errors import ModelError, UnsupportedError
 from hardwire.fixed import Overflow, Rounding
 from hardwire.ir import interpreter
+from hardwire.ir.ops import OpCode
 from hardwire.ir.verify import verify_program
 from hardwire.layers._lowering import lower
 from hardwire.network._ports import joint_quantiser
@@ -151,3 +152,20 @@ def test_the_older_package_name_is_read_too(tmp_path):
             out.writestr(name, archive.read(name).replace(b'"hgq>', b'"hgq2>'))
     xs, ys = vectors("dense")
     np.testing.assert_array_equal(forward(frontends.load(path), xs)[0], ys[0])
+
+
+@pytest.mark.parametrize("name", ["lut_dense", "lut_spatial"])
+def test_lookup_table_layers_are_tables_and_no_multiplications(name):
+    network = prepare(frontends.load(MODELS / f"{name}.keras"))
+    program = lower(network, input_quantisers(network))
+    assert sum(kernel.count(OpCode.TABLE) for kernel in program.kernels.values()) > 5
+    assert not any(kernel.count(OpCode.MUL) for kernel in program.kernels.values())
+    assert program.notes["table_network"].keys() == {n.name for n in network.nodes if n.kind == "table_network"}
+
+
+def test_a_type_of_the_port_serves_every_edge():
+    """An input of a lookup-table layer needs no stated type, whatever the types of its edges."""
+    for name in ("lut_dense", "lut_spatial", "lut_conv"):
+        network = prepare(frontends.load(MODELS / f"{name}.keras"))
+        (quantiser,) = input_quantisers(network).values()
+        assert quantiser.bits.max() <= 24

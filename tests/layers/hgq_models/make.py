@@ -176,6 +176,36 @@ def convolutions():
     save("convolutions", keras.Model([x, y], [a, c, d, f]), 50)
 
 
+def lut_dense():
+    """Lookup-table layers: hidden layers or none, with and without normalisation and biases."""
+    x = keras.Input((4,), name="features")
+    a = q.QDenseT(3, n_hl=1, d_hl=4, batch_norm=True, activation="relu")(x)
+    table = config("table", overflow_mode="WRAP", round_mode="TRN", heterogeneous_axis=(-2, -1))
+    sat = config(overflow_mode="SAT")
+    b = q.QDenseT(2, n_hl=2, d_hl=2, subnn_activation="relu", use_bias=False, iq_conf=sat, toq_conf=table)(a)
+    c = q.QDenseT(2, n_hl=0, batch_norm=True, bn_center=False)(b)
+    save("lut_dense", keras.Model(x, [b, c]), 60, (".keras", ".h5"))
+
+
+def lut_spatial():
+    """Lookup-table layers over particles and windows, their types by edge, by position and edge."""
+    x = keras.Input((4, 3), name="particles")
+    edges = {"heterogeneous_axis": (-2, -1)}
+    a = q.QEinsumDenseT("bnc,cd->bnd", (4, 2), d_hl=3, bias_axes="d", batch_norm=True, iq_conf=config(**edges))(x)
+    b = q.QEinsumDenseT("bnc,ndm->bmdc", (2, 2, 2), d_hl=3, activation="relu")(a)
+    c = q.QConvT1D(2, 3, padding="same", strides=2, d_hl=3, subnn_activation="tanh")(x)
+    d = q.QDenseT(2, d_hl=4, iq_conf=config(**edges))(c)
+    save("lut_spatial", keras.Model(x, [a, b, c, d]), 61)
+
+
+def lut_conv():
+    """A lookup-table layer over the windows of an image."""
+    x = keras.Input((4, 5, 2), name="image")
+    settings = {"padding": "same", "dilation_rate": (1, 2), "d_hl": 3, "subnn_activation": "tanh", "batch_norm": True}
+    y = q.QConvT2D(2, (2, 3), **settings, iq_conf=config(heterogeneous_axis=(-2, -1)))(x)
+    save("lut_conv", keras.Model(x, y), 62)
+
+
 MODELS = {
     "quantisers": quantisers,
     "dense": dense,
@@ -184,6 +214,9 @@ MODELS = {
     "tables": tables,
     "attention": attention,
     "convolutions": convolutions,
+    "lut_dense": lut_dense,
+    "lut_spatial": lut_spatial,
+    "lut_conv": lut_conv,
 }
 
 if __name__ == "__main__":
