@@ -10,8 +10,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from layer_checks import check_exact, inputs, quantised, quantisers, run_both, types
 
+import hardwire as hw
 from hardwire.errors import ModelError, RangeError
 from hardwire.fixed import FixedType, Overflow, Rounding
+from hardwire.ir.ops import OpCode
+from hardwire.layers import layer_of
 from hardwire.layers._lowering import lower
 from hardwire.layers.activation import EXACT, FUNCTIONS
 from hardwire.layers.softmax import SoftmaxTables, default_tables, error_bound, fixed_codes
@@ -188,3 +191,59 @@ def test_softmax_errors():
     long = SoftmaxTables(shift=0, depth=8, exp_frac=4, index_bits=9, recip_frac=8, normalise=False)
     with pytest.raises(ModelError, match=r"layer 'x': the reciprocal's index of 9 bits is longer than the sum"):
         long.check("x", 3)
+
+
+masks = st.sampled_from(["none", "constant", "computed"])
+
+
+@settings(max_examples=60, deadline=None)
+@given(types, st.integers(1, 6), st.integers(1, 3), masks, st.booleans(), table_types, quantisers, st.data())
+def test_masked_softmax_equals_its_definition(kind, n, rows, masked, share, tables, output, data):
+    factor = data.draw(st.sampled_from([1.0, 0.125, 1 / np.sqrt(3.0)]))
+    attrs = {"axis": 1, "output": output, "tables": tables, "factor": factor, "share": share}
+    net = NetworkBuilder("net")
+    inputs, params = [quantised(net, "x", (rows, n), kind)], {}
+    wide = data.draw(st.sampled_from([(n,), (1, n), (rows, n)]))
+    mask = np.array(data.draw(st.lists(st.booleans(), min_size=int(np.prod(wide)), max_size=int(np.prod(wide)))))
+    if masked == "computed":
+        inputs.append(quantised(net, "mask", wide, "u1.0"))
+    elif masked == "constant":
+        params["mask"] = mask.reshape(wide)
+    network = net.build([net.add("softmax", "layer", inputs, attrs, params)])
+    _, xs, (y,), (meaning,) = run_both(network)
+    kept = np.ones((len(y), rows, n), bool)
+    for part in [*params.values(), *(x != 0 for x in xs[1:])]:
+        kept &= part if masked == "constant" else part.reshape(len(part), *(1,) * (3 - part.ndim), *part.shape[1:])
+    codes = np.rint(xs[0] / kind.lsb).astype(np.int64)
+    none = ~np.any(kept, axis=2, keepdims=True)
+    codes, kept = np.where(none & share, 0, codes), kept | (none & share)
+    z = fixed_codes(codes, Fraction(kind.lsb) * Fraction(factor), tables, kept) * 2.0 ** -tables.frac(n)
+    np.testing.assert_array_equal(y, output(z))
+    np.testing.assert_array_equal(meaning[np.broadcast_to(~kept, meaning.shape)], output(np.zeros(1))[0])
+
+
+def test_a_constant_mask_leaves_nothing_of_what_it_masks():
+    net = NetworkBuilder("net")
+    x = quantised(net, "x", (4, 4), "s6.3")
+    attrs = {"axis": 1, "output": u8, "tables": None}
+    mask = {"mask": np.tril(np.ones((4, 4), bool))}
+    program = lower(masked := net.build([net.add("softmax", "layer", [x], attrs, mask)]), input_quantisers(masked))
+    assert sum("layer" in name and "mask" not in name for name in program.kernels) == 2  # softmax, output quantiser
+    (kernel,) = hw.compile(masked).flat.kernels.values()
+    tables = [op for op in kernel.op if op == OpCode.TABLE]
+    # Rows of 1, 2, 3 and 4 have as many exponentials, and a reciprocal each where they are more than one.
+    assert len(tables) <= 1 + 2 + 3 + 4 + 3
+
+
+def test_a_factor_costs_nothing():
+    def program(**attrs):
+        attrs = {"axis": 0, "output": u8, "tables": None, **attrs}
+        network = one("softmax", (4,), "s6.3", attrs)
+        return lower(network, input_quantisers(network))
+
+    assert len(program().steps) == len(program(factor=0.3).steps)
+    with pytest.raises(ModelError, match=r"a softmax of -1\.0 times"):
+        program(factor=-1.0)
+    network = one("softmax", (3,), "s6.3", {"axis": 0, "output": u8, "tables": None})
+    with pytest.raises(ModelError, match="a mask of the shape"):
+        layer_of(network.nodes[-1]).shape(network.nodes[-1].with_(params={"mask": np.ones(2)}), [(3,)])

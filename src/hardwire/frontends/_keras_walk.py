@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from hardwire.errors import ModelError, UnsupportedError
+from hardwire.frontends._keras_tf_ops import as_keras_3
 from hardwire.frontends._keras_weights import Arrays, WeightSource
 from hardwire.layers import import_rule
 from hardwire.network.graph import NetworkBuilder, Shape
@@ -16,6 +17,22 @@ MAX_NESTING = 32
 MODELS = ("Functional", "Model", "Sequential")
 _TRAINING_ONLY = ("_initializer", "_regularizer", "_constraint")
 _PLUMBING = ("trainable", "batch_input_shape", "batch_shape")
+_MULTI_HEAD = (
+    *("query", "value", "key", "query_mask", "value_mask", "key_mask", "attention_mask", "return_attention_scores"),
+    *("training", "use_causal_mask"),
+)
+_SCORED = ("inputs", "mask", "training", "return_attention_scores", "use_causal_mask")
+SIGNATURES = {
+    **dict.fromkeys(
+        ("MultiHeadAttention", "GroupQueryAttention", "GroupedQueryAttention", "QMultiHeadAttention"), _MULTI_HEAD
+    ),
+    **dict.fromkeys(("Attention", "AdditiveAttention"), _SCORED),
+}
+"""Arguments of layers that are called with more than their input, in order.
+
+Their rules find the names of the tensors in `versions["arguments"]`, plain values as attributes `call NAME`, and
+constant tensors as arrays of that name.
+"""
 _FLOATS = ("float16", "bfloat16", "float32", "float64", "mixed_float16", "mixed_bfloat16")
 
 
@@ -25,6 +42,9 @@ class Call:
 
     tensors: tuple[tuple[str, int, int], ...]
     constants: Mapping[str, Any] = field(default_factory=dict)
+    names: tuple[str, ...] = ()
+    """Arguments that the tensors are, and below plain arguments, of layers in `SIGNATURES`."""
+    plain: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -71,6 +91,7 @@ class KerasWalker:
     def _layer(self, config: Any, position: int) -> LayerConfig:
         if not isinstance(config, dict) or not isinstance(config.get("class_name"), str):
             raise self._bad(f"layer {position} of the configuration has no class name")
+        config = as_keras_3(config) or config
         inner = config.get("config")
         if isinstance(inner, list) and config["class_name"] == "Sequential":
             inner = {"name": "sequential", "layers": inner}  # Keras before 2.3
@@ -93,12 +114,16 @@ class KerasWalker:
     def _call(self, name: str, kind: str, node: Any) -> Call:
         tensors: list[tuple[str, int, int]] = []
         constants: dict[str, Any] = {}
+        if (signature := SIGNATURES.get(kind.rpartition(">")[2])) is not None:
+            return self._signed(name, signature, node)
         if isinstance(node, dict):  # Keras 3
             args, kwargs = node.get("args", []), node.get("kwargs", {})
             if not isinstance(args, list) or not isinstance(kwargs, dict):
                 raise self._bad(f"layer {name!r}: a call without arguments")
             for position, arg in enumerate(args):
                 found = list(_keras_tensors(arg))
+                if found and isinstance(arg, list) and kind.startswith("ops.") and len(found) != len(arg):
+                    raise UnsupportedError(f"layer {name!r} ({kind}): constants among the tensors of its list")
                 if found:
                     tensors.extend(self._reference(name, item) for item in found)
                 elif arg is not None:
@@ -117,6 +142,36 @@ class KerasWalker:
             else:
                 tensors.append(self._reference(name, item[:3]))
         return Call(tuple(tensors), constants)
+
+    def _signed(self, name: str, signature: tuple[str, ...], node: Any) -> Call:
+        """Read the call of a layer with a signature: tensors in its order, whether by position or by name."""
+        arguments: dict[str, Any] = {}
+        if isinstance(node, dict):  # Keras 3
+            args, kwargs = node.get("args", []), node.get("kwargs", {})
+            if not isinstance(args, list) or not isinstance(kwargs, dict) or len(args) > len(signature):
+                raise self._bad(f"layer {name!r}: a call without arguments")
+            given = {**dict(zip(signature, args, strict=False)), **kwargs}
+            for key, value in given.items():
+                found = list(_keras_tensors(value))
+                arguments[key] = [self._reference(name, item) for item in found] if found else value
+        else:
+            first = []
+            for item in _legacy_tensors(node):
+                if not isinstance(item, list) or len(item) < 3 or not isinstance(item[0], str):
+                    raise self._bad(f"layer {name!r}: a call of it has no valid input: {item!r:.80}")
+                first.append(self._reference(name, item[:3]))
+                for key, value in (item[3] if len(item) > 3 and isinstance(item[3], dict) else {}).items():
+                    tensor = isinstance(value, list) and len(value) >= 3 and isinstance(value[0], str)
+                    constant = tensor and value[0] == "_CONSTANT_VALUE"
+                    arguments[key] = value[2] if constant else [self._reference(name, value[:3])] if tensor else value
+            arguments[signature[0]] = first
+        arguments.pop("name", None)
+        unknown = [key for key in arguments if key not in signature]
+        if unknown or arguments.pop("training", None):
+            raise UnsupportedError(f"layer {name!r}: it is called with {(*unknown, 'training')[0]}, not understood")
+        tensors = [(key, item) for key in signature for item in _listed(arguments.get(key))]
+        plain = {key: value for key, value in arguments.items() if value is not None and not _listed(value)}
+        return Call(tuple(item for _, item in tensors), {}, tuple(key for key, _ in tensors), plain)
 
     def _plain(self, name: str, kind: str, kwargs: Mapping[str, Any]) -> None:
         for key, value in kwargs.items():
@@ -225,7 +280,7 @@ class KerasWalker:
             for layer, index, made in waiting:
                 if all(reference[:2] in done for reference in made.tensors):
                     read = [self._output(done, reference) for reference in made.tensors]
-                    done[layer.name, index] = run.call(layer, read, made.constants)
+                    done[layer.name, index] = run.call(layer, read, made.constants, made)
                 else:
                     later.append((layer, index, made))
             if len(later) == len(waiting):
@@ -299,7 +354,9 @@ class _Run:
     path: tuple[str, ...]
     leaves: tuple[str, ...]
 
-    def call(self, layer: LayerConfig, inputs: list[str], constants: Mapping[str, Any]) -> list[str]:
+    def call(
+        self, layer: LayerConfig, inputs: list[str], constants: Mapping[str, Any], made: Call | None = None
+    ) -> list[str]:
         """Add one call of a layer; returns its output tensors."""
         walker, path = self.walker, (*self.path, layer.name)
         place = self.places.get(layer.name)
@@ -319,7 +376,16 @@ class _Run:
         if layer.kind == "ops.GetItem":
             attrs, constants = {**attrs, "key": constants.get("1")}, {}
         arrays.update(_constant_arrays(name, layer.kind, constants))
-        record = Record(name, layer.kind, tuple(inputs), attrs, arrays, walker.versions)
+        versions = walker.versions
+        if layer.kind.rpartition(">")[2] in SIGNATURES:
+            names = made.names if made is not None else SIGNATURES[layer.kind.rpartition(">")[2]][: len(inputs)]
+            versions = {**versions, "arguments": names}
+            for key, value in ({} if made is None else made.plain).items():
+                if isinstance(value, bool | int | float | str):
+                    attrs[f"call {key}"] = value
+                else:
+                    arrays.update(_constant_arrays(name, layer.kind, {key: value}, "call"))
+        record = Record(name, layer.kind, tuple(inputs), attrs, arrays, versions)
         record.ignore("name", *_PLUMBING)
         _expect_float(record)
         try:
@@ -358,7 +424,13 @@ def _expect_float(record: Record) -> None:
         raise record.unsupported("dtype", name, f"only {', '.join(_FLOATS)} are supported")
 
 
-def _constant_arrays(name: str, kind: str, constants: Mapping[str, Any]) -> Arrays:
+def _listed(value: Any) -> list[tuple[str, int, int]]:
+    """Tensors of an argument, if it is some."""
+    tensors = isinstance(value, list) and bool(value) and all(isinstance(item, tuple) for item in value)
+    return value if tensors else []
+
+
+def _constant_arrays(name: str, kind: str, constants: Mapping[str, Any], word: str = "operand") -> Arrays:
     """Constant operands of a `keras.ops` call as arrays by operand position."""
     import numpy as np
 
@@ -372,7 +444,7 @@ def _constant_arrays(name: str, kind: str, constants: Mapping[str, Any]) -> Arra
             raise UnsupportedError(
                 f"layer {name!r} ({kind}): argument {position} = {value!r:.60} is not understood"
             ) from None
-        arrays[f"operand {position}"] = array
+        arrays[f"{word} {position}"] = array
     return arrays
 
 
@@ -385,8 +457,9 @@ def _kind(config: Mapping[str, Any]) -> str:
     if isinstance(module, str) and module.startswith(("keras.src.ops", "keras.ops")):
         return f"ops.{class_name}"
     inner = config.get("config")
-    if module is None and isinstance(inner, dict) and not {"dtype", "trainable", "layers"} & inner.keys():
-        return f"ops.{class_name}"  # HDF5 of Keras 3 names no modules; every layer has a dtype, no operation has
+    layer = isinstance(inner, dict) and {"trainable", "layers", "batch_shape", "batch_input_shape"} & inner.keys()
+    if module is None and isinstance(inner, dict) and not layer and import_rule("keras", class_name) is None:
+        return f"ops.{class_name}"  # HDF5 of Keras 3 names no modules; every layer is trainable or not, no operation is
     if isinstance(module, str) and module.split(".")[0] not in ("keras", "tf_keras", "tensorflow", "builtins"):
         return f"{module}.{class_name}"
     return class_name

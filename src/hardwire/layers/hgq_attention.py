@@ -172,6 +172,9 @@ def _operands(record: Record, net: NetworkBuilder) -> tuple[str, str, str]:
             f"layer {record.name!r} ({record.kind}): inputs of shapes {', '.join(str(net.shape(t)) for t in tensors)} "
             "(without the batch); one to three tensors (positions, features) are expected"
         )
+    names = record.versions.get("arguments", ())
+    if set(names) - {"query", "value", "key"}:
+        raise UnsupportedError(f"layer {record.name!r} ({record.kind}): it is called with {names}, masks among them")
     query = tensors[0]
     value = tensors[1] if len(tensors) > 1 else query
     return query, value, tensors[2] if len(tensors) > 2 else value

@@ -1,10 +1,11 @@
 """Softmax by integer tables, with an exact definition and a proven error bound against the float softmax.
 
-Keras `Softmax`, ONNX `Softmax`, PyTorch `softmax`. The definition, for codes `x` (n,) at one scale `s`, is that of
-`fixed_codes`:
+Keras `Softmax`, ONNX `Softmax`, PyTorch `softmax`, `softmin`. The definition, for codes `x` (n,) at one scale `s`
+(that of the input times the node's `factor`), is that of `fixed_codes`:
 
 1. `d = min(round(( max(x) - x) / 2^shift), depth)`, the distance to the maximum, ties up, saturated;
 2. `e = exponential[d]`, `round(exp(-d · 2^shift · s) · 2^exp_frac)`;
+   where there is a mask, the maximum is that of the elements it keeps, and `e = 0` for the others;
 3. `S = Σ e`; with `normalise`, `M = S · 2^z` has its leading one at bit `a = exp_frac + ceil(log2 n)`, else `M = S`,
    `z = 0` and `a = exp_frac`;
 4. `r = reciprocal[M >> k]`, `k = a - index_bits`, which is `2^(recip_frac + a)` over the middle of the cell, rounded
@@ -21,6 +22,7 @@ from math import ceil, log, log2
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from hardwire.errors import ModelError, RangeError
 from hardwire.fixed import MAX_BITS, FixedType, Floats, Ints, Overflow, Rounding, round_shift
@@ -28,9 +30,10 @@ from hardwire.ir.builder import KernelBuilder
 from hardwire.layers import _keras as keras
 from hardwire.layers import _onnx as onnx
 from hardwire.layers import _torch as torch
+from hardwire.layers._axes import without_batch
 from hardwire.layers._base import Example, Layer, imports
 from hardwire.layers._elements import checked_axis, one_scale, quantised_input
-from hardwire.layers._lowering import Lowering, Wire
+from hardwire.layers._lowering import Lowering, Part, Wire, broadcast
 from hardwire.layers.quantise import quantise_wire
 from hardwire.network.graph import NetworkBuilder, Node, Shape
 from hardwire.network.records import Record
@@ -85,11 +88,13 @@ class SoftmaxTables:
 
 
 class Softmax(Layer):
-    """Softmax along `axis` (the batch axis not counted, ≥ 0).
+    """Softmax of `factor · x` along `axis` (the batch axis not counted, ≥ 0).
 
-    Attrs `axis`, `output` (`Quantiser` or None), `tables` (`SoftmaxTables`, or None for `default_tables`).
-    The float meaning is the float64 softmax; the integer meaning is `fixed_codes`, at most `error_bound` away before
-    the output quantiser.
+    Attrs `axis`, `output` (`Quantiser` or None), `tables` (`SoftmaxTables`, or None for `default_tables`), `factor`
+    (> 0, 1 where absent; it costs nothing, as the table's step holds it). A mask that broadcasts to the input keeps the
+    elements where it is not 0 and gives 0 for the others: param `mask`, or a second input of 0 and 1. Where it keeps
+    none, all give 0, or with attr `share` (bool) each the same. The float meaning is the float64 softmax; the integer
+    meaning is `fixed_codes`, at most `error_bound` away before the output quantiser.
     """
 
     kind = "softmax"
@@ -98,19 +103,24 @@ class Softmax(Layer):
     def shape(self, node: Node, inputs: Sequence[Shape]) -> Shape:
         """Return the input's shape."""
         checked_axis(node, node.attrs["axis"], len(inputs[0]))
+        if not 0 < _factor(node) < np.inf:
+            raise ModelError(f"layer {node.name!r}: a softmax of {_factor(node)} times its input; it must be above 0")
+        masks = [node.params["mask"].shape] if "mask" in node.params else []
+        for mask in [*masks, *inputs[1:]]:
+            wide = (1,) * (len(inputs[0]) - len(mask)) + tuple(mask)
+            if len(wide) != len(inputs[0]) or any(m not in (1, n) for m, n in zip(wide, inputs[0], strict=True)):
+                raise ModelError(f"layer {node.name!r}: a mask of the shape {mask} for a tensor {inputs[0]}")
         return inputs[0]
 
     def reference(self, node: Node, inputs: Sequence[Floats]) -> Floats:
         """Float64 softmax, then the output quantiser if there is one."""
-        axis = checked_axis(node, node.attrs["axis"], inputs[0].ndim - 1) + 1
-        e = np.exp(inputs[0] - inputs[0].max(axis=axis, keepdims=True))
-        y = np.asarray(e / e.sum(axis=axis, keepdims=True), np.float64)
+        y = _float_softmax(node, inputs[0], *inputs[1:])
         quantiser: Quantiser | None = node.attrs.get("output")
         return y if quantiser is None else quantiser(y)
 
     def lower(self, node: Node, low: Lowering, inputs: Sequence[Wire]) -> Wire:
         """Maximum, difference, exponential table, sum, reciprocal table, product, output quantiser."""
-        (x,) = inputs
+        x = inputs[0]
         quantiser: Quantiser | None = node.attrs.get("output")
         if quantiser is None:
             raise ModelError(
@@ -120,26 +130,33 @@ class Softmax(Layer):
         axis = checked_axis(node, node.attrs["axis"], len(x.shape))
         n = x.shape[axis]
         x = low.rescaled(node, x, one_scale(x, tuple(range(len(x.shape)))))
-        scale: Fraction = x.scales()[(0,) * len(x.shape)]
+        own: Fraction = x.scales()[(0,) * len(x.shape)]
+        scale = own * Fraction(_factor(node))
         last = x.view(np.moveaxis(x.index, axis, -1), np.moveaxis(x.scales(), axis, -1))
-        read = (last, low.windows(last, 1))
-        lo, hi = low.window_range([read])
+        reads = [(last, low.windows(last, 1))]
+        lo, hi = low.window_range(reads)
         tables = node.attrs.get("tables") or default_tables(scale, int(hi.max() - lo.min()), n, quantiser)
         tables.check(node.name, n)
         bound = error_bound(tables, n, scale, int(hi.max() - lo.min())) + 0.5 * float(np.max(quantiser.scale))
         low.notes.setdefault("softmax", {})[node.name] = {
             "tables": asdict(tables),
-            "input_scale": str(scale),
+            "input_scale": str(own),
             "error_bound": bound,
         }
-        builder = KernelBuilder(node.name, lo, hi)
-        kernel = builder.build(_kernel(builder, n, scale, tables))
-        y = low.apply(node, kernel, [read], last.shape, np.array(Fraction(1, 1 << tables.frac(n)), object))
+        masks = [_constant_mask(node, low, x.shape)] if "mask" in node.params else list(inputs[1:])
+        for mask in masks:
+            wide = np.moveaxis(broadcast(mask, x.shape).index, axis, -1)
+            reads.append((mask, wide.reshape(-1, n)))
+        builder = KernelBuilder(node.name, *low.window_range(reads))
+        places = [range(n * k, n * (k + 1)) for k in range(1, len(reads))]
+        share = bool(node.attrs.get("share", False))
+        kernel = builder.build(_kernel(builder, n, scale, tables, places, share=share))
+        y = low.apply(node, kernel, reads, last.shape, np.array(Fraction(1, 1 << tables.frac(n)), object))
         y = y.view(np.moveaxis(y.index, -1, axis), np.moveaxis(y.scales(), -1, axis))
         return quantise_wire(node, low, y, quantiser)
 
     def examples(self) -> Iterator[Example]:
-        """A vector, rows, columns, a direct reciprocal table, a truncated input, one element."""
+        """A vector, rows, columns, a direct reciprocal table, a truncated input, one element, a factor, masks."""
         direct = SoftmaxTables(shift=0, depth=40, exp_frac=8, index_bits=5, recip_frac=10, normalise=False)
         coarse = SoftmaxTables(shift=2, depth=15, exp_frac=7, index_bits=4, recip_frac=8, normalise=True)
         for name, shape, axis, kind, tables in (
@@ -155,11 +172,79 @@ class Softmax(Layer):
             output = Quantiser.of_type(FixedType.parse("u8.8"), Rounding.RND, Overflow.SAT)
             y = net.add("softmax", "softmax", [x], {"axis": axis, "output": output, "tables": tables})
             yield Example(name, net.build([y]))
+        output = Quantiser.of_type(FixedType.parse("u7.7"), Rounding.RND, Overflow.SAT)
+        attrs = {"axis": 1, "output": output, "factor": 1 / np.sqrt(3.0)}
+        for name, tables in (("causal", None), ("masked", direct)):
+            net = NetworkBuilder(f"softmax_{name}")
+            x = quantised_input(net, (3, 3), "s5.2")
+            mask = quantised_input(net, (3,), "u1.0", "mask") if name == "masked" else ""
+            params = {} if mask else {"mask": np.tril(np.ones((3, 3), bool))}
+            inputs = [x, mask] if mask else [x]
+            y = net.add("softmax", "softmax", inputs, {**attrs, "tables": tables, "share": bool(mask)}, params)
+            yield Example(name, net.build([y]))
 
 
-def _kernel(b: KernelBuilder, n: int, scale: Fraction, tables: SoftmaxTables) -> list[int]:
-    """Build one softmax over the kernel's `n` inputs."""
+def _factor(node: Node) -> float:
+    return float(node.attrs.get("factor", 1.0))
+
+
+def _float_softmax(node: Node, x: Floats, *masks: Floats) -> Floats:
+    """Float64 meaning on (N, *shape) arrays, before the output quantiser."""
+    axis = checked_axis(node, node.attrs["axis"], x.ndim - 1) + 1
+    kept = _kept(node, x.shape, masks)
+    x = x * _factor(node)
+    top = np.max(x, axis=axis, keepdims=True, where=kept, initial=-np.inf)
+    if node.attrs.get("share", False):
+        x, kept = np.where(kept, x, 0.0), kept | ~np.any(kept, axis=axis, keepdims=True)
+        top = np.where(np.isfinite(top), top, 0.0)
+    e = np.where(kept, np.exp(np.where(kept, x - np.where(np.isfinite(top), top, 0.0), 0.0)), 0.0)
+    total = e.sum(axis=axis, keepdims=True)
+    return np.asarray(e / np.where(total == 0, 1.0, total), np.float64)
+
+
+def _kept(node: Node, shape: Shape, masks: Sequence[Floats]) -> NDArray[np.bool_]:
+    """Which elements of a tensor (N, *shape) the masks keep."""
+    kept = np.ones(shape, bool)
+    if "mask" in node.params:
+        kept &= node.params["mask"] != 0
+    for mask in masks:
+        kept &= mask.reshape(len(mask), *(1,) * (len(shape) - mask.ndim), *mask.shape[1:]) != 0
+    return kept
+
+
+def _constant_mask(node: Node, low: Lowering, shape: Shape) -> Wire:
+    """The param `mask` as a tensor of 0 and 1 that broadcasts to `shape`; its rows are kernels without inputs."""
+    mask = (node.params["mask"] != 0).astype(np.int64)
+    mask = mask.reshape(*(1,) * (len(shape) - mask.ndim), *mask.shape)
+    rows, group = np.unique(mask.reshape(-1, mask.shape[-1]), axis=0, return_inverse=True)
+    parts = []
+    for g, row in enumerate(rows):
+        builder = KernelBuilder(f"{node.name}.mask", [], [])
+        (members,) = np.nonzero(group.reshape(-1) == g)
+        parts.append(
+            Part(builder.build([builder.const(int(code)) for code in row]), (), members.astype(np.int32) * len(row))
+        )
+    inner = node.with_(name=f"{node.name}.mask")
+    return low.assemble(inner, parts, mask.shape, np.array(Fraction(1), object))
+
+
+def _kernel(
+    b: KernelBuilder,
+    n: int,
+    scale: Fraction,
+    tables: SoftmaxTables,
+    masks: Sequence[Sequence[int]] = (),
+    *,
+    share: bool = False,
+) -> list[int]:
+    """Build one softmax over the kernel's first `n` inputs; an element whose input in `masks` is 0 is left out.
+
+    `share`: where all are left out, each has the same share.
+    """
+    least = min(b.range(value)[0] for value in range(n))
     layer = list(range(n))
+    for mask in masks:
+        layer = [b.select(mask[value], layer[value], b.const(least)) for value in range(n)]
     while len(layer) > 1:
         pairs = [layer[i : i + 2] for i in range(0, len(layer), 2)]
         layer = [b.max(*pair) if len(pair) == 2 else pair[0] for pair in pairs]
@@ -170,7 +255,18 @@ def _kernel(b: KernelBuilder, n: int, scale: Fraction, tables: SoftmaxTables) ->
         distance = b.round(b.sub(layer[0], value), tables.shift, Rounding.RND)
         index = b.clamp(distance, 0, min(tables.depth, max(0, b.range(distance)[1])))
         first, last = b.range(index)
-        parts.append(b.table(index, exponential[first : last + 1]))
+        part = b.table(index, exponential[first : last + 1])
+        for mask in masks:
+            part = b.select(mask[value], part, b.const(0))
+        parts.append(part)
+    if share and masks:
+        some = b.const(0)
+        for value in range(n):
+            flag = b.const(1)
+            for mask in masks:
+                flag = b.select(mask[value], flag, b.const(0))
+            some = b.max(some, flag)
+        parts = [b.select(some, part, b.const(1 << tables.exp_frac)) for part in parts]
     total = b.linear(parts, [1] * n)
     a = tables.leading(n)
     shifts: list[tuple[int, int]] = []
@@ -227,12 +323,18 @@ def _cells(n: int, tables: SoftmaxTables, cells: Ints) -> tuple[Ints, Ints]:
     return cells << k, ((cells + 1) << k) - 1
 
 
-def fixed_codes(codes: Ints, scale: Fraction, tables: SoftmaxTables) -> Ints:
-    """The exact definition, in numpy: int64 codes (..., n) at `scale` to codes (..., n) at `2^-tables.frac(n)`."""
+def fixed_codes(codes: Ints, scale: Fraction, tables: SoftmaxTables, kept: NDArray[np.bool_] | None = None) -> Ints:
+    """The exact definition, in numpy: int64 codes (..., n) at `scale` to codes (..., n) at `2^-tables.frac(n)`.
+
+    `kept` (broadcasts to the codes): the mask.
+    """
     n = codes.shape[-1]
-    distance = codes.max(axis=-1, keepdims=True) - codes
+    mask = np.broadcast_to(True if kept is None else kept, codes.shape)
+    top = np.max(codes, axis=-1, keepdims=True, where=mask, initial=np.iinfo(np.int32).min)
+    distance = np.maximum(np.where(mask, top - codes, 0), 0)
     e = exp_table(scale, tables)[np.minimum(round_shift(distance, tables.shift, Rounding.RND), tables.depth)]
-    total = e.sum(axis=-1, keepdims=True)
+    e = np.where(mask, e, 0)
+    total = np.where(np.any(mask, axis=-1, keepdims=True), e.sum(axis=-1, keepdims=True), 1 << tables.exp_frac)
     z = np.zeros_like(total)
     a = tables.leading(n)
     if tables.normalise:
@@ -275,19 +377,20 @@ def error_bound(tables: SoftmaxTables, n: int, scale: Fraction, spread: int) -> 
     return min(1.0, first + second + 1e-12)
 
 
-def largest_error(node: Node, x: Floats, note: Mapping[str, Any]) -> float:
-    """Largest `|fixed - float softmax|` on inputs `x` (N, *shape) that lie on the grid of the lowering's `note`."""
+def largest_error(node: Node, x: Floats, note: Mapping[str, Any], *masks: Floats) -> float:
+    """Largest `|fixed - float softmax|` on inputs `x` (N, *shape) that lie on the grid of the lowering's `note`.
+
+    `masks`: the node's second input, if it has one.
+    """
     axis = checked_axis(node, node.attrs["axis"], x.ndim - 1) + 1
-    scale = Fraction(note["input_scale"])
-    last = np.moveaxis(x, axis, -1)
-    codes = np.rint(last / float(scale)).astype(np.int64)
+    own = Fraction(note["input_scale"])
+    exact = _float_softmax(node, x, *masks)
+    kept = _kept(node, x.shape, masks)
+    codes = np.rint(np.moveaxis(x, axis, -1) / float(own)).astype(np.int64)
     tables = SoftmaxTables(**note["tables"])
-    n = codes.shape[-1]
-    fixed = fixed_codes(codes.reshape(-1, n), scale, tables).reshape(codes.shape) * 2.0 ** -tables.frac(n)
-    fixed = node.attrs["output"](np.moveaxis(fixed, -1, axis))
-    exact = np.exp(last - last.max(axis=-1, keepdims=True))
-    exact = exact / exact.sum(axis=-1, keepdims=True)
-    return float(np.max(np.abs(fixed - np.moveaxis(exact, -1, axis)), initial=0.0))
+    scale = own * Fraction(_factor(node))
+    fixed = fixed_codes(codes, scale, tables, np.moveaxis(kept, axis, -1)) * 2.0 ** -tables.frac(codes.shape[-1])
+    return float(np.max(np.abs(node.attrs["output"](np.moveaxis(fixed, -1, axis)) - exact), initial=0.0))
 
 
 def default_tables(scale: Fraction, spread: int, n: int, output: Quantiser) -> SoftmaxTables:
@@ -320,42 +423,94 @@ def _depth(scale: Fraction, spread: int, exp_frac: int, shift: int) -> int:
     return min(reached, ceil(log(2.0) * (exp_frac + 1) / float(scale * (1 << shift))))
 
 
+def log_softmax(net: NetworkBuilder, name: str, x: str, axis: int) -> str:
+    """Add the logarithm of a softmax, `d - log(Σ exp(d))` of `d = x - max(x)`; the sum holds the 1 of the maximum."""
+    along = {"axes": (axis,), "keepdims": True}
+    top = net.add("reduce_max", f"{name}_max", [x], along)
+    below = net.add("sub", f"{name}_below", [x, top])
+    exponential = net.add("activation", f"{name}_exp", [below], {"function": "exp", "arguments": {}, "output": None})
+    total = net.add("reduce_sum", f"{name}_sum", [exponential], along)
+    total = net.add("clip", f"{name}_one", [total], {"lo": 1.0, "hi": None})
+    total = net.add("activation", f"{name}_log", [total], {"function": "log", "arguments": {}, "output": None})
+    return net.add("sub", name, [below, total])
+
+
+def _along(record: Record, net: NetworkBuilder, x: str, axis: int) -> str:
+    """Softmax, or its logarithm, or that of the negated tensor, as the record's kind says."""
+    kind = record.kind.lower()
+    if "softmin" in kind:
+        x = net.add("mul", f"{record.name}_negated", [x], {}, {"constant": np.float64(-1.0)})
+    if "log" in kind:
+        return log_softmax(net, record.name, x, axis)
+    return net.add("softmax", record.name, [x], {"axis": axis, "output": None, "tables": None})
+
+
 # --- ONNX
 
 
-@imports("onnx", "Softmax")
+@imports("onnx", "Softmax", "LogSoftmax")
 def _onnx_softmax(record: Record, net: NetworkBuilder) -> str:
     """Softmax along `axis`; before opset 13, over all axes from `axis` on together."""
     x = onnx.data(record)
     shape = net.shape(x)
     old = onnx.opset(record) < 13
     axis = onnx.axis_of(record, int(record.take("axis", 1 if old else -1)), len(shape))
-    attrs = {"axis": axis, "output": None, "tables": None}
     if not old or axis == len(shape) - 1:
-        return net.add("softmax", record.name, [x], attrs)
+        return _along(record, net, x, axis)
     joined = (*shape[:axis], int(np.prod(shape[axis:])))
     flat = net.add("reshape", f"{record.name}_flat", [x], {"shape": joined})
-    y = net.add("softmax", record.name, [flat], attrs)
+    y = _along(record, net, flat, axis)
     return net.add("reshape", f"{record.name}_shape", [y], {"shape": shape})
 
 
 # --- PyTorch
 
 
-@imports("torch", "aten.softmax.int", "aten._softmax.default")
+@imports(
+    "torch",
+    "aten.softmax.int",
+    "aten._softmax.default",
+    "aten._safe_softmax.default",
+    "aten.log_softmax.int",
+    "aten._log_softmax.default",
+)
 def _torch_softmax(record: Record, net: NetworkBuilder) -> str:
-    """`softmax(dim)`."""
+    """`softmax(dim)`, `log_softmax(dim)`."""
     x = torch.single(record)
     record.expect("half_to_float", False)
     record.expect("dtype", "float32", "float64", "bfloat16", "float16")
-    return net.add("softmax", record.name, [x], {"axis": torch.axis(record, "dim", None, len(net.shape(x)))})
+    return _along(record, net, x, torch.axis(record, "dim", None, len(net.shape(x))))
 
 
 # --- Keras
 
 
-@imports("keras", "Softmax", "activations.softmax")
+@imports(
+    "keras",
+    "Softmax",
+    "activations.softmax",
+    "activations.log_softmax",
+    "ops.Softmax",
+    "ops.LogSoftmax",
+)
 def _keras_softmax(record: Record, net: NetworkBuilder) -> str:
-    """`Softmax` along one axis; as an activation along the last."""
+    """`Softmax` along one axis or several together, `log_softmax`; as an activation along the last."""
     x = keras.single(record)
-    return net.add("softmax", record.name, [x], {"axis": keras.axis(record, "axis", -1, len(net.shape(x)))})
+    stated = record.take("axis", -1)
+    rank = len(net.shape(x))
+    listed = list(stated) if isinstance(stated, list | tuple) else [stated]
+    axes = [without_batch(record, "axis", axis, rank) for axis in listed]
+    if not axes or len(set(axes)) != len(axes):
+        raise record.unsupported("axis", stated, "an axis, or several different ones, are expected")
+    if len(axes) == 1:
+        return _along(record, net, x, axes[0])
+    # The axes together, as one at the end.
+    kept = [axis for axis in range(rank) if axis not in axes]
+    perm = (*kept, *axes)
+    turned = net.add("transpose", f"{record.name}_turned", [x], {"perm": perm})
+    shape = net.shape(turned)
+    joined = (*shape[: len(kept)], int(np.prod(shape[len(kept) :])))
+    flat = net.add("reshape", f"{record.name}_flat", [turned], {"shape": joined})
+    y = _along(record, net, flat, len(kept))
+    y = net.add("reshape", f"{record.name}_shape", [y], {"shape": shape})
+    return net.add("transpose", f"{record.name}_back", [y], {"perm": tuple(int(i) for i in np.argsort(perm))})
