@@ -5,21 +5,27 @@ calibration data channel by channel (and whose fractional bits follow the weight
 meet weights that make up for it); fractional bits start fine and are taken away greedily, one at a time, where the
 hardware saved per loss of fidelity is largest, as long as the target holds. Biases are rounded to the accumulators'
 own grid, sums stay exact. Rounding is half-up (its half joins the bias, so it is free), overflow saturates.
+
+Weights that the model brings on a grid of its own (integer codes with a scale, or few bits) stay as they are.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
+from fractions import Fraction
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from hardwire.errors import ContractError, DataError, ModelError
-from hardwire.fixed import Floats, Ints, Overflow, Rounding
+from hardwire.fixed import Floats, Ints, Overflow, Rounding, width_of
 from hardwire.layers import layer_of
+from hardwire.layers._scales import column_codes
 from hardwire.network.graph import Network, Node, typed
+from hardwire.network.prepare import QUANTISED_BITS
 from hardwire.network.reference import forward, forward_all
 from hardwire.quantiser import Quantiser
 from hardwire.solver import csd_weight
@@ -96,14 +102,18 @@ def calibrate(
     metric: Metric | None = None,
     tolerance: float = 0.0,
     rows: int = 4000,
+    only_open: bool = False,
+    narrow: Collection[str] = (),
     progress: Callable[[int, float], None] | None = None,
 ) -> Calibration:
     """Choose fixed-point types for a float network.
 
     `data`: one array (N, *shape) per input. Without `metric` the outputs keep `fidelity` (see `fidelity_of`); with
     one, they keep `metric(outputs) ≥ metric(float outputs) - tolerance`, where outputs are those of the first `rows`
-    rows of data. `progress(steps, figure)` follows the search. Raises `DataError` for unfit data, `ModelError` when
-    even the finest types miss the target, `ContractError` for a fidelity outside (0, 1] or a tolerance below 0.
+    rows of data. With `only_open` the network is a quantised one: only results of tables that it leaves without a type
+    get one, and the tensors `narrow`. `progress(steps, figure)` follows the search. Raises `DataError` for unfit data,
+    `ModelError` when even the finest types miss the target, `ContractError` for a fidelity outside (0, 1] or a
+    tolerance below 0.
     """
     # Written so that NaN fails.
     if metric is None and not 0.0 < fidelity <= 1.0:
@@ -114,7 +124,7 @@ def calibrate(
     arrays = [x[:rows] for x in arrays]
     tensors = forward_all(network, arrays)
     reference = [tensors[name] for name in network.outputs]
-    search = _Search(network, arrays, tensors)
+    search = _Search(network, tensors, only_open, narrow)
 
     def figure(plan: _Plan) -> float:
         outputs = forward(search.build(plan), arrays)
@@ -141,6 +151,14 @@ def calibrate(
     plan, best, steps = search.descend(plan, best, figure, target, progress)
     final = search.build(plan)
     return Calibration(final, search.types(plan), best, target, measure, search.cost(plan), steps)
+
+
+def first_types(
+    network: Network, data: Sequence[Floats], *, only_open: bool = False, narrow: Collection[str] = ()
+) -> Network:
+    """Return the network with the widest types that `calibrate` would try, those that its search starts from."""
+    search = _Search(network, forward_all(network, data), only_open, narrow)
+    return search.build(search.start())
 
 
 def _unvarying(network: Network, reference: Sequence[Floats]) -> str | None:
@@ -187,7 +205,9 @@ def _integer_bits(low: Floats, high: Floats) -> Ints:
 class _Search:
     """The sites of a network, their ranges, and the networks that plans give."""
 
-    def __init__(self, network: Network, arrays: Sequence[Floats], tensors: Mapping[str, Floats]) -> None:
+    def __init__(
+        self, network: Network, tensors: Mapping[str, Floats], only_open: bool, narrow: Collection[str]
+    ) -> None:
         self.network = network
         self.tensors = tensors
         self.sites: dict[str, tuple[bool, Ints, int]] = {}
@@ -195,25 +215,47 @@ class _Search:
         """Names of the tensors inside a node that have sites, by the node's name."""
         self.finer: dict[str, Ints] = {}
         """Fractional bits that each channel of an input has beyond the site's; its weights have as many fewer."""
-        producers = self.producers = {out: node for node in network.nodes for out in node.outputs}
-        for name in network.inputs:
+        self._kept_digits: dict[str, Floats] = {}
+        self.producers = {out: node for node in network.nodes for out in node.outputs}
+        if only_open:
+            self._open_sites(narrow)
+        else:
+            self._all_sites()
+        multiplying = [node for node in network.nodes if layer_of(node).multiplies(node) and layer_of(node).weights]
+        self.kept = [] if only_open else [node for node in multiplying if _own_grid(node, layer_of(node).weights[0])]
+        """Nodes whose weights the model brings on a grid of its own."""
+        self.weighted = [] if only_open else [node for node in multiplying if node not in self.kept]
+
+    def _all_sites(self) -> None:
+        """Inputs, results of tables, and what feeds a table or a multiplication, unless a quantiser made it."""
+        for name in self.network.inputs:
             self._site(name, _MAX_TABLE_BITS + 6)
-        for node in network.nodes:
+        for node in self.network.nodes:
             layer = layer_of(node)
-            if not layer.exact or layer.multiplies(node):
-                for tensor in node.inputs:
-                    for root in _roots(tensor, producers):
-                        made_by = producers.get(root)
-                        if made_by is None or made_by.kind != "quantise":
-                            self._site(root, _MAX_TABLE_BITS if not layer.exact else _MAX_TABLE_BITS + 6)
-            if not layer.exact:
-                self._site(node.outputs[0], _MAX_TABLE_BITS + 6)
-            within = layer.internal_sites(node, [tensors[name] for name in node.inputs])
-            for name, site in within.items():
-                limit = _MAX_TABLE_BITS if site.table else _MAX_TABLE_BITS + 6
-                self._site(f"{node.name}/{name}", limit, site.values)
-            self.inside[node.name] = tuple(within)
-        self.weighted = [node for node in network.nodes if layer_of(node).multiplies(node) and layer_of(node).weights]
+            if layer.inexact(node) or layer.multiplies(node):
+                for root in free_roots(node, self.producers):
+                    self._site(root, _MAX_TABLE_BITS if layer.inexact(node) else _MAX_TABLE_BITS + 6)
+            self._own_sites(node)
+
+    def _open_sites(self, narrow: Collection[str]) -> None:
+        """Results of tables that have no type, and `narrow`, with few bits where they are tables' inputs."""
+        for node in self.network.nodes:
+            self._own_sites(node)
+            few = layer_of(node).inexact(node)
+            for root in free_roots(node, self.producers):
+                if root in narrow:
+                    self._site(root, _MAX_TABLE_BITS if few else _MAX_TABLE_BITS + 6)
+
+    def _own_sites(self, node: Node) -> None:
+        """Sites of what a node makes: its result where that needs a type, tensors inside it."""
+        layer = layer_of(node)
+        if layer.inexact(node) and node.attrs.get("output") is None:
+            self._site(node.outputs[0], _MAX_TABLE_BITS + 6)
+        inputs = [self.tensors[name] for name in node.inputs]
+        within = {} if node.attrs.get("types") else layer.internal_sites(node, inputs)
+        for name, site in within.items():
+            self._site(f"{node.name}/{name}", _MAX_TABLE_BITS if site.table else _MAX_TABLE_BITS + 6, site.values)
+        self.inside[node.name] = tuple(within)
 
     def _site(self, tensor: str, limit: int, values: Floats | None = None) -> None:
         if tensor in self.sites:
@@ -221,8 +263,14 @@ class _Search:
             self.sites[tensor] = (signed, bits, min(old, limit))
             return
         x = self.tensors[tensor] if values is None else values
-        lead = tuple(range(max(1, x.ndim - 1)))
-        low, high = x.min(axis=lead), x.max(axis=lead)
+        channel = x.ndim - 1 if values is not None else 1 + _channel_axis(self.network, tensor, x.ndim - 1)
+        others = tuple(axis for axis in range(x.ndim) if axis == 0 or axis != channel)
+        low, high = (
+            bound.reshape(bound.shape[1:]) for bound in (x.min(others, keepdims=True), x.max(others, keepdims=True))
+        )
+        # Axes in front of the channels are for broadcasting to add.
+        front = max(0, channel - 1)
+        low, high = low.reshape(low.shape[front:]), high.reshape(high.shape[front:])
         self.sites[tensor] = (bool(np.any(low < 0)), _integer_bits(low, high), limit)
 
     def follow_weights(self) -> bool:
@@ -291,12 +339,14 @@ class _Search:
             site = f"w:{node.name}"
             if site in plan.frac:
                 fresh = fresh.with_(params=self._rounded(node, plan.frac[site], plan))
+            elif node in self.kept:
+                fresh = fresh.with_(params=self._biased(node, plan))
             if within := self.inside[node.name]:
                 keys = {name: f"{node.name}/{name}" for name in within}
                 types = {name: self.quantiser(key, plan.frac[f"t:{key}"]) for name, key in keys.items()}
                 fresh = fresh.with_(attrs={**fresh.attrs, "types": types})
             output = node.outputs[0]
-            if not layer_of(node).exact:
+            if layer_of(node).inexact(node) and f"t:{output}" in plan.frac:
                 quantiser = self.quantiser(output, plan.frac[f"t:{output}"])
                 nodes.append(fresh.with_(attrs={**fresh.attrs, "output": quantiser}))
                 continue
@@ -306,8 +356,8 @@ class _Search:
         return self.network.with_(nodes=tuple(nodes), shapes=shapes, outputs=outputs)
 
     def _input_frac(self, node: Node, plan: _Plan) -> int:
-        roots = _roots(node.inputs[0], self.producers)
-        return max((plan.frac.get(f"t:{root}", 0) for root in roots), default=0)
+        own = roots(node.inputs[0], self.producers)
+        return max((plan.frac.get(f"t:{root}", 0) for root in own), default=0)
 
     def _rounded(self, node: Node, frac: int, plan: _Plan) -> dict[str, Any]:
         factor, *added = layer_of(node).weights
@@ -319,17 +369,33 @@ class _Search:
                 params[name] = np.ldexp(np.rint(np.ldexp(params[name], accumulator)), -accumulator)
         return params
 
+    def _biased(self, node: Node, plan: _Plan) -> dict[str, Any]:
+        """Return the parameters of a node that keeps its weights: a float bias is rounded to the products' grid."""
+        factor, *added = layer_of(node).weights
+        params = dict(node.params)
+        codes, units = _grid(node, factor)
+        own = np.asarray([float(unit) for unit in units])
+        used = np.any(codes != 0, axis=0)
+        # A column of zeros has no grid of its own.
+        unit = np.ldexp(np.where(used, own, own[used].min(initial=own.max())), -self._input_frac(node, plan))
+        for name in added:
+            if name in params and not _own_grid(node, name):
+                values = params[name]
+                scale = unit if values.shape[-1:] == unit.shape else unit.min()
+                params[name] = np.rint(values / scale).astype(np.int64)
+                params[f"{name}_scale"] = np.broadcast_to(scale, values.shape) if np.ndim(scale) else scale
+        return params
+
     def cost(self, plan: _Plan) -> float:
         """Adder bits, roughly: canonical signed digits of each weight times the width of its input channel."""
         total = 0.0
-        for node in self.weighted:
-            frac = plan.frac[f"w:{node.name}"]
+        for node in self.weighted + self.kept:
             weights = np.atleast_1d(node.params[layer_of(node).weights[0]])
-            digits = csd_weight(np.atleast_1d(self._codes(node, frac)).astype(np.int64)).astype(np.float64)
-            roots = [root for root in _roots(node.inputs[0], self.producers) if root in self.sites]
+            digits = self._digits(node, plan)
+            sources = [root for root in roots(node.inputs[0], self.producers) if root in self.sites]
             widths = (
-                np.concatenate([np.ravel(self.quantiser(r, plan.frac[f"t:{r}"]).bits) for r in roots])
-                if roots
+                np.concatenate([np.ravel(self.quantiser(r, plan.frac[f"t:{r}"]).bits) for r in sources])
+                if sources
                 else None
             )
             if widths is not None and widths.size == weights.shape[0]:
@@ -340,6 +406,18 @@ class _Search:
             fine = plan.frac[f"t:{tensor}"] + self.finer.get(tensor, 0)
             total += 0.5 * float(np.sum(np.maximum(integer + fine + signed, 0)))
         return total
+
+    def _digits(self, node: Node, plan: _Plan) -> Floats:
+        """Canonical signed digits of each weight."""
+        if node in self.kept:
+            if node.name not in self._kept_digits:
+                weights = node.params[layer_of(node).weights[0]]
+                codes, _ = _grid(node, layer_of(node).weights[0])
+                digits = csd_weight(codes.astype(np.int64)).astype(np.float64)
+                self._kept_digits[node.name] = digits.reshape(np.atleast_1d(weights).shape)
+            return self._kept_digits[node.name]
+        codes = self._codes(node, plan.frac[f"w:{node.name}"])
+        return csd_weight(np.atleast_1d(codes).astype(np.int64)).astype(np.float64)
 
     def descend(
         self,
@@ -389,19 +467,18 @@ class _Search:
             quantiser = self.quantiser(tensor, plan.frac[f"t:{tensor}"])
             role = "input" if tensor in self.network.inputs else "activation"
             chosen.append(ChosenType(tensor, role, quantiser.describe(), float(np.mean(quantiser.bits))))
-        for node in self.weighted:
-            frac = plan.frac[f"w:{node.name}"]
+        for node in self.weighted + self.kept:
             name = layer_of(node).weights[0]
-            codes = self._codes(node, frac)
-            bits = int(_integer_bits(codes, codes).max(initial=0)) + 1
-            chosen.append(
-                ChosenType(
-                    f"{node.name}.{name}",
-                    "weight",
-                    f"s{bits}.{_fractions(frac - np.asarray(self._rows(node)))} RND_CONV",
-                    float(bits),
-                )
-            )
+            if node in self.kept:
+                codes, units = _grid(node, name)
+                kind = f" of {_span_of(units)}, as in the model"
+            else:
+                frac = plan.frac[f"w:{node.name}"]
+                codes = self._codes(node, frac)
+                kind = f".{_fractions(frac - np.asarray(self._rows(node)))} RND_CONV"
+            whole = codes.astype(np.float64)
+            bits = int(_integer_bits(whole, whole).max(initial=0)) + 1
+            chosen.append(ChosenType(f"{node.name}.{name}", "weight", f"s{bits}{kind}", float(bits)))
         return tuple(chosen)
 
 
@@ -410,9 +487,50 @@ def _fractions(frac: Ints) -> str:
     return str(low) if low == high else f"({low}…{high})"
 
 
-def _roots(tensor: str, producers: Mapping[str, Node]) -> list[str]:
+def _span_of(units: Sequence[Fraction]) -> str:
+    """Text of the units of a kernel's columns."""
+    low, high = float(min(units)), float(max(units))
+    return f"{low:.6g}" if low == high else f"({low:.6g}…{high:.6g})"
+
+
+def _grid(node: Node, name: str) -> tuple[NDArray[Any], list[Fraction]]:
+    """Parameter `name` as integer codes (rows, columns) and the unit of each column, its last axis."""
+    values = np.atleast_1d(node.params[name])
+    return column_codes(values.reshape(-1, values.shape[-1]), node.params.get(f"{name}_scale"))
+
+
+def _own_grid(node: Node, name: str) -> bool:
+    """Whether a parameter comes with a scale, or needs few bits as it stands: the model quantised it."""
+    if f"{name}_scale" in node.params:
+        return True
+    codes, _ = _grid(node, name)
+    return all(width_of(min(column), max(column)) <= QUANTISED_BITS for column in codes.T.tolist())
+
+
+def _channel_axis(network: Network, tensor: str, rank: int) -> int:
+    """Axis (batch not counted) of a tensor's channels: the last, as those who read it see it behind a transpose."""
+    readers = network.consumers(tensor)
+    perms = {tuple(node.attrs["perm"]) if node.kind == "transpose" else None for node in readers}
+    perm = perms.pop() if len(perms) == 1 else None
+    if perm is None:
+        return rank - 1
+    return int(perm[_channel_axis(network, readers[0].outputs[0], rank)])
+
+
+def free_roots(node: Node, producers: Mapping[str, Node]) -> list[str]:
+    """Tensors that a node's inputs hold, back through layers that only move elements, and that have no type."""
+    found = dict.fromkeys(root for tensor in node.inputs for root in roots(tensor, producers))
+    return [root for root in found if (made := producers.get(root)) is None or not _has_type(made)]
+
+
+def _has_type(node: Node) -> bool:
+    """Whether a node's result has a type of its own."""
+    return node.kind in ("quantise", "threshold") or node.attrs.get("output") is not None
+
+
+def roots(tensor: str, producers: Mapping[str, Node]) -> list[str]:
     """Tensors whose elements a tensor holds, back through layers that only move elements."""
     node = producers.get(tensor)
     if node is None or not layer_of(node).moves:
         return [tensor]
-    return [root for name in node.inputs for root in _roots(name, producers)]
+    return [root for name in node.inputs for root in roots(name, producers)]

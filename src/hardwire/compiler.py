@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from hardwire import backends, frontends
-from hardwire.calibrate import Calibration, Metric, check_data, fidelity_of
+from hardwire.calibrate import Calibration, Metric, check_data
 from hardwire.calibrate import calibrate as choose_types
 from hardwire.design import EMULATOR, Design, Hardware, module_name
 from hardwire.errors import ModelError
@@ -18,9 +18,11 @@ from hardwire.ir import interpreter
 from hardwire.ir.program import Program
 from hardwire.layers._lowering import lower
 from hardwire.layers.softmax import largest_error
+from hardwire.network._ports import with_output_types
 from hardwire.network.graph import Network
-from hardwire.network.prepare import input_quantisers, prepare, same_quantiser
-from hardwire.network.reference import forward, forward_all
+from hardwire.network.prepare import input_quantisers, prepare
+from hardwire.network.reference import forward_all
+from hardwire.open_types import at_end, complete, open_input_types, open_results
 from hardwire.passes.pipelines import flatten, simplify
 from hardwire.quantiser import Quantiser
 from hardwire.report.schema import circuit_report, compile_report
@@ -32,13 +34,11 @@ from hardwire.targets import target as find_target
 from hardwire.verification import edge_codes
 
 _MEASURED_ROWS = 4000
-_OPEN_BITS = 16
-"""Magnitude bits from which the type of an open input is searched downwards."""
 _BENCH_VECTORS = 128
 """Vectors that the written test bench brings, from the edges of every input range."""
 
-InputTypes = str | FixedType | Sequence[str | FixedType] | Mapping[str, str | FixedType]
-"""One type for all inputs, one for each in order, or by the input's name."""
+PortTypes = str | FixedType | Sequence[str | FixedType] | Mapping[str, str | FixedType]
+"""One type for all inputs (or outputs), one for each in order, or by their names."""
 
 Progress = Callable[[str], None]
 """Told what is being done, in a few words."""
@@ -54,7 +54,8 @@ def compile(
     latency_ns: float | None = None,
     latency_cycles: int | None = None,
     calibrate: Any = None,
-    input_type: InputTypes | None = None,
+    input_type: PortTypes | None = None,
+    output_type: PortTypes | None = None,
     exact: bool = False,
     fidelity: float = 0.999,
     metric: Metric | None = None,
@@ -71,8 +72,10 @@ def compile(
     not; `weights`: a separate weights file. `clock_mhz`, `latency_ns`, `latency_cycles`: the contract; without any,
     the target's default clock. A float model needs `calibrate` (arrays `(N, *shape)`, one per input, as an array or
     tuple; types are chosen to `fidelity`, or to `metric` within `tolerance`) or `exact=True` with `input_type`
-    (`s8.4`, one, one per input or by name): every parameter as it stands. `effort` and `seed` steer the solver; equal
-    arguments give equal bytes.
+    (`s8.4`, one, one per input or by name): every parameter as it stands. A quantised model keeps its types; inputs
+    and softmax-like results that it leaves open get `input_type`, `output_type` (outputs are rounded to it, to nearest
+    even, saturated), or one from the data of `calibrate`. `effort` and `seed` steer the solver; equal arguments give
+    equal bytes.
 
     Raises a `HardwireError` whose message names the layer or field; see `hardwire.errors`.
     """
@@ -80,15 +83,19 @@ def compile(
     part = find_target(target)
     if backend != EMULATOR:
         backends.backend(backend)
-    types = _types(input_type)
+    types, output_types = _types(input_type), _types(output_type)
     say("reading the model")
     if not isinstance(model, Network):
         model = frontends.load(model, example=example, weights=weights)
     network = prepare(model)
     if name is not None:
         network = network.with_(name=name)
+    quantised = network.quantised
+    if output_types is not None:
+        network = prepare(with_output_types(network, output_types))
     calibration: Calibration | None = None
-    if calibrate is not None and not network.quantised:
+    searching = partial(_searching, say)
+    if calibrate is not None and not quantised:
         if types is not None or exact:
             other = "exact=True" if exact else "input_type"
             raise ModelError(
@@ -102,17 +109,27 @@ def compile(
             fidelity=fidelity,
             metric=metric,
             tolerance=tolerance,
-            progress=lambda steps, figure: say(f"choosing types: {steps} bits saved, fidelity {figure:.5f}"),
+            progress=searching,
         )
         network = prepare(calibration.network)
-    elif not network.quantised and not exact:
+    elif not quantised and not exact:
         raise ModelError(
             f"model {network.name!r} has no quantisers, and its types are not guessed",
             hint="calibrate=x (--calibrate x.npy) to choose types from data, or exact=True (--exact) with an input "
             "type to take every parameter as it stands",
         )
-    if calibrate is not None and calibration is None and types is None:
-        types = _open_input_types(network, _arrays(calibrate, network), fidelity) or None
+    elif calibrate is not None:
+        arrays = check_data(network, _arrays(calibrate, network))
+        rows = [x[:_MEASURED_ROWS] for x in arrays]
+        if types is None:
+            types = open_input_types(network, rows, fidelity) or None
+        say("choosing the types that the model leaves open")
+        ports = input_quantisers(network, types)
+        calibration = complete(
+            network, ports, rows, fidelity=fidelity, metric=metric, tolerance=tolerance, progress=searching
+        )
+        network = network if calibration is None else prepare(calibration.network)
+    _check_results(network, quantised)
     quantisers = input_quantisers(network, types)
     say("lowering to integers")
     program = simplify(lower(network, quantisers))
@@ -128,6 +145,7 @@ def compile(
         "effort": effort,
         "seed": seed,
         "input_type": _types_text(types),
+        "output_type": _types_text(output_types),
     }
     if backend == EMULATOR:
         report = compile_report(network, program, None, part, calibration, options, [])
@@ -139,6 +157,22 @@ def compile(
     circuit, files = _scheduled(network.name, flat, part, options)
     report = compile_report(network, program, circuit, part, calibration, options, sorted(files))
     return Design(network.name, network, program, Hardware(flat, circuit, files), part, report)
+
+
+def _searching(say: Progress, steps: int, figure: float) -> None:
+    say(f"choosing types: {steps} bits saved, fidelity {figure:.5f}")
+
+
+def _check_results(network: Network, quantised: bool) -> None:
+    """Raise `ModelError` for the first result of a table without a type, with every way to give it one."""
+    for node in open_results(network):
+        what = node.attrs.get("function", node.kind.replace("_", " "))
+        stated = "output_type='u16.16' (--output-type u16.16), " if at_end(network, node) else ""
+        data = "calibrate=x (--calibrate x.npy) to choose it from data, " if quantised else ""
+        raise ModelError(
+            f"layer {node.name!r}: {what} has no exact fixed-point result and no type for its output",
+            hint=f"{stated}{data}a quantiser after the layer{', or argmax instead' if what == 'softmax' else ''}",
+        )
 
 
 def retarget(design: Design, target: str | Target) -> Design:
@@ -196,7 +230,7 @@ def _arrays(data: Any, network: Network) -> list[Any]:
     return [np.asarray(data)]
 
 
-def _types(given: InputTypes | None) -> list[FixedType] | dict[str, FixedType] | None:
+def _types(given: PortTypes | None) -> list[FixedType] | dict[str, FixedType] | None:
     if given is None:
         return None
     if isinstance(given, Mapping):
@@ -212,32 +246,3 @@ def _types_text(types: list[FixedType] | dict[str, FixedType] | None) -> list[st
     if isinstance(types, dict):
         return {name: str(kind) for name, kind in types.items()}
     return None if types is None else [str(kind) for kind in types]
-
-
-def _open_input_types(network: Network, data: Sequence[Any], fidelity: float) -> dict[str, FixedType]:
-    """Types for the inputs that a quantised model leaves open: they cover the data, and have the fewest fractional
-    bits with which the outputs keep `fidelity` (of those with unrounded inputs)."""
-    arrays = [x[:_MEASURED_ROWS] for x in check_data(network, data)]
-    kinds: dict[str, FixedType] = {}
-    for name, x in zip(network.inputs, arrays, strict=True):
-        own: list[Any] = [node.attrs.get("quantiser") for node in network.consumers(name)]
-        if not (own and all(rule is not None and same_quantiser(own[0], rule) for rule in own)):
-            top = int(np.floor(np.log2(max(np.abs(x).max(), 2.0**-30)))) + 1
-            signed = bool(np.any(x < 0))
-            kinds[name] = FixedType(signed, _OPEN_BITS + int(signed), _OPEN_BITS - top)
-    reference = forward(network, arrays)
-
-    def kept(trial: Mapping[str, FixedType]) -> float:
-        rounded = [
-            Quantiser.of_type(trial[name])(x) if name in trial else x
-            for name, x in zip(network.inputs, arrays, strict=True)
-        ]
-        return fidelity_of(reference, forward(network, rounded))
-
-    for name, kind in list(kinds.items()):
-        while kind.bits > 2:
-            kind = FixedType(kind.signed, kind.bits - 1, kind.frac - 1)
-            if kept({**kinds, name: kind}) < fidelity:
-                break
-            kinds[name] = kind
-    return kinds

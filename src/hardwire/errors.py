@@ -44,9 +44,13 @@ class DataError(HardwireError):
 
 
 class RangeError(HardwireError):
-    """A value needs more bits than the Program can hold (62), or a range is empty."""
+    """A value needs more bits than the Program can hold (62), or a range is empty.
+
+    `layer` is the name of the node at whose lowering that was found, where it was found there.
+    """
 
     exit_code = 3
+    layer: str | None = None
 
 
 class ContractError(HardwireError):

@@ -75,7 +75,7 @@ class Layer(ABC):
 
     kind: ClassVar[str]
     exact: ClassVar[bool] = True
-    """Whether fixed-point inputs have a fixed-point result; if not, the node needs an `output` quantiser."""
+    """Whether fixed-point inputs have a fixed-point result; `inexact` says it of one node."""
     weights: ClassVar[tuple[str, ...]] = ()
     """Parameters that calibration rounds, in order: the factor first, then what is added to the product."""
     takes_offset: ClassVar[bool] = False
@@ -102,6 +102,10 @@ class Layer(ABC):
     def multiplies(self, node: Node) -> bool:
         """Whether the result's width grows with the product of widths, so that calibration narrows the inputs."""
         return bool(self.weights) and self.weights[0] in node.params
+
+    def inexact(self, node: Node) -> bool:
+        """Whether fixed-point inputs of this node have no fixed-point result, so that it needs an `output` type."""
+        return not self.exact
 
     def internal_sites(self, node: Node, inputs: Sequence[Floats]) -> dict[str, InternalSite]:
         """Tensors inside the node that calibration gives a type, by name; the node gets them in its attr `types`."""

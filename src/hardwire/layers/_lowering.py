@@ -449,8 +449,12 @@ def lower(network: Network, input_quantisers: Mapping[str, Quantiser]) -> Progra
 
     for node in network.nodes:
         layer = layer_of(node)
-        inputs = [wires[tensor] if layer.takes_offset else without_offset(tensor) for tensor in node.inputs]
-        wire = layer.lower(node, low, inputs)
+        try:
+            inputs = [wires[tensor] if layer.takes_offset else without_offset(tensor) for tensor in node.inputs]
+            wire = layer.lower(node, low, inputs)
+        except RangeError as error:
+            error.layer = node.name
+            raise
         if wire.shape != tuple(network.shapes[node.outputs[0]]):
             raise ModelError(
                 f"layer {node.name!r}: lowering gave the shape {wire.shape}, expected {network.shapes[node.outputs[0]]}"

@@ -147,6 +147,14 @@ class Activation(Layer):
             raise ModelError(f"layer {node.name!r}: no function {name!r} (known: {', '.join(sorted(FUNCTIONS))})")
         return inputs[0]
 
+    def inexact(self, node: Node) -> bool:
+        """Whether the function needs a table; those of `EXACT` have a fixed-point result."""
+        return node.attrs["function"] not in EXACT
+
+    def multiplies(self, node: Node) -> bool:
+        """A square is as wide as a product."""
+        return bool(node.attrs["function"] == "square")
+
     def reference(self, node: Node, inputs: Sequence[Floats]) -> Floats:
         """Return `output(f(x))`, or `f(x)` without an output quantiser."""
         y = evaluate(node, inputs[0])

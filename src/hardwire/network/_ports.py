@@ -1,18 +1,63 @@
-"""One port for an input that several different quantisers read, from whose codes each makes its own exactly."""
+"""Types of ports: those that the user states, and one for an input that several different quantisers read."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from hardwire.fixed import MAX_BITS, Overflow, Rounding, width_of
-from hardwire.network.graph import Shape
+from hardwire.errors import ModelError
+from hardwire.fixed import MAX_BITS, FixedType, Overflow, Rounding, width_of
+from hardwire.network.graph import Network, Node, Shape
 from hardwire.quantiser import Quantiser
 
 _SATURATING = (Overflow.SAT, Overflow.SAT_SYM)
 _FINER = {Rounding.TRN: 1, Rounding.RND: 2}
 """How many times finer a truncated code must be to decide a rounding: `floor(x + 1/2)` is decided by `floor(2 · x)`."""
+
+StatedTypes = Mapping[str, FixedType | str] | Sequence[FixedType | str] | FixedType | str | None
+"""One type for all ports, one for each in order, or by the port's name."""
+
+
+def stated_types(names: Sequence[str], types: StatedTypes, what: str) -> dict[str, FixedType]:
+    """Types by port of the ports `names`, which are `what` (`input`, `output`) in messages.
+
+    Raises `ModelError` for another number of types than one or one each, or a name that is none of the ports.
+    """
+    if types is None:
+        return {}
+    if isinstance(types, FixedType | str):
+        types = [types]
+    if not isinstance(types, Mapping):
+        if len(types) not in (1, len(names)):
+            raise ModelError(
+                f"{len(types)} {what} types for the {len(names)} {what}s {', '.join(map(repr, names))}",
+                hint=f"one type for all {what}s, or one for each in this order",
+            )
+        types = dict(zip(names, list(types) * (len(names) if len(types) == 1 else 1), strict=True))
+    unknown = [name for name in types if name not in names]
+    if unknown:
+        raise ModelError(f"a type for {what} {unknown[0]!r}; the model's {what}s are {', '.join(map(repr, names))}")
+    return {name: FixedType.parse(kind) if isinstance(kind, str) else kind for name, kind in types.items()}
+
+
+def with_output_types(network: Network, types: StatedTypes) -> Network:
+    """Return the network with its outputs rounded to stated types: to nearest even, saturated; names stay."""
+    for name, kind in stated_types(network.outputs, types, "output").items():
+        if name in network.inputs:
+            raise ModelError(f"output {name!r} is an input, which has its own type", hint="state an input type")
+        inner = f"{name}.before"
+        while inner in network.shapes:
+            inner += "_"
+
+        def renamed(tensors: tuple[str, ...], old: str = name, new: str = inner) -> tuple[str, ...]:
+            return tuple(new if tensor == old else tensor for tensor in tensors)
+
+        nodes = [node.with_(inputs=renamed(node.inputs), outputs=renamed(node.outputs)) for node in network.nodes]
+        rule = Quantiser.of_type(kind, Rounding.RND_CONV, Overflow.SAT)
+        nodes.append(Node("quantise", f"{name}.type", (inner,), (name,), {"quantiser": rule}))
+        network = network.with_(nodes=tuple(nodes), shapes={**network.shapes, inner: network.shapes[name]})
+    return network
 
 
 def joint_quantiser(rules: Sequence[Quantiser], shape: Shape) -> Quantiser | None:

@@ -14,11 +14,11 @@ from typing import Any
 import numpy as np
 
 from hardwire.errors import ModelError
-from hardwire.fixed import FixedType, Overflow, Rounding, width_of
+from hardwire.fixed import Overflow, Rounding, width_of
 from hardwire.layers import layer_of
 from hardwire.layers._scales import column_codes
 from hardwire.layers.batch_norm import folded
-from hardwire.network._ports import joint_quantiser
+from hardwire.network._ports import StatedTypes, joint_quantiser, stated_types
 from hardwire.network.graph import Network, Node, Shape
 from hardwire.network.thresholds import absorbed, moved
 from hardwire.quantiser import Quantiser
@@ -34,8 +34,8 @@ _NEAREST = (
     Rounding.RND_MIN_INF,
     Rounding.RND_CONV,
 )
-_QUANTISED_BITS = 16
-"""Weights that need no more bits on a binary grid count as quantised and are never changed in a quantised model."""
+QUANTISED_BITS = 16
+"""Weights that need no more bits on a binary grid count as quantised and are never changed."""
 
 
 def prepare(network: Network) -> Network:
@@ -209,9 +209,8 @@ def fold_batch_norm(network: Network) -> Network | None:
     """Fold a batch normalisation into the layer with a kernel before it, or else into the one behind it.
 
     Legal where nothing else reads the tensor between, the axis is the last one, and the layer's parameters are
-    float64 without scales; into one behind, also where its padding adds no zeros that the offset would miss. In a
-    quantised model a kernel that is on a grid of at most 16 bits is left as it was trained; its batch normalisation
-    stays a node.
+    float64 without scales; into one behind, also where its padding adds no zeros that the offset would miss. A kernel
+    on a grid of at most 16 bits is left as it was trained; its batch normalisation stays a node.
     """
     for node in network.nodes:
         if node.kind != "batch_norm" or node.attrs.get("output") is not None:
@@ -221,13 +220,13 @@ def fold_batch_norm(network: Network) -> Network | None:
             continue
         factor, offset = folded(node)
         layer = network.producer(node.inputs[0])
-        if layer is not None and _foldable(network, layer) and _private(network, layer):
+        if layer is not None and _foldable(layer) and _private(network, layer):
             kernel = layer.params["kernel"] * factor
             bias = layer.params.get("bias", np.zeros(len(factor))) * factor + offset
             joined = layer.with_(outputs=node.outputs, params={**layer.params, "kernel": kernel, "bias": bias})
             return _replaced(network, {layer.name: joined}, node)
         after = network.consumers(node.outputs[0])
-        if _private(network, node) and _foldable(network, after[0]):
+        if _private(network, node) and _foldable(after[0]):
             layer = after[0]
             if np.any(offset) and not _reads_everywhere(layer):
                 continue
@@ -247,13 +246,13 @@ _WITH_KERNEL = ("dense", "conv", "conv_transpose")
 """Kinds with a `kernel` (..., inputs, outputs) and a `bias` (outputs,)."""
 
 
-def _foldable(network: Network, node: Node) -> bool:
+def _foldable(node: Node) -> bool:
     if node.kind not in _WITH_KERNEL or {"kernel_scale", "bias_scale"} & set(node.params):
         return False
     kernel = node.params["kernel"]
     if kernel.dtype.kind != "f":
         return False
-    return not network.quantised or not _on_grid(kernel.reshape(-1, kernel.shape[-1]))
+    return not _on_grid(kernel.reshape(-1, kernel.shape[-1]))
 
 
 def _reads_everywhere(node: Node) -> bool:
@@ -263,7 +262,7 @@ def _reads_everywhere(node: Node) -> bool:
 
 def _on_grid(kernel: Any) -> bool:
     codes, _ = column_codes(kernel)
-    return all(width_of(min(column), max(column)) <= _QUANTISED_BITS for column in codes.T.tolist())
+    return all(width_of(min(column), max(column)) <= QUANTISED_BITS for column in codes.T.tolist())
 
 
 def settle_batch_norm(network: Network) -> Network | None:
@@ -363,10 +362,7 @@ REWRITES: tuple[Rewrite, ...] = (
 """Every rewrite, in the order in which `prepare` tries them."""
 
 
-def input_quantisers(
-    network: Network,
-    input_types: Mapping[str, FixedType | str] | Sequence[FixedType | str] | FixedType | str | None = None,
-) -> dict[str, Quantiser]:
+def input_quantisers(network: Network, input_types: StatedTypes = None) -> dict[str, Quantiser]:
     """Return the quantiser of each input port.
 
     An input that only equal quantiser nodes read has theirs; one that different ones read has one from whose codes
@@ -374,7 +370,7 @@ def input_quantisers(
     an input in order, or one for all. Raises `ModelError` for an input without a type, a stated type that contradicts
     the model's own quantiser, and types for inputs that do not exist.
     """
-    stated = _stated(network, input_types)
+    stated = stated_types(network.inputs, input_types, "input")
     found: dict[str, Quantiser] = {}
     for name in network.inputs:
         readers = network.consumers(name)
@@ -399,27 +395,6 @@ def input_quantisers(
                 hint=f"--input-type s8.4 (input_type={{{name!r}: 's8.4'}}), or --calibrate x.npy (calibrate=x)",
             )
     return found
-
-
-def _stated(
-    network: Network, types: Mapping[str, FixedType | str] | Sequence[FixedType | str] | FixedType | str | None
-) -> dict[str, FixedType]:
-    names = network.inputs
-    if types is None:
-        return {}
-    if isinstance(types, FixedType | str):
-        types = [types]
-    if not isinstance(types, Mapping):
-        if len(types) not in (1, len(names)):
-            raise ModelError(
-                f"{len(types)} input types for the {len(names)} inputs {', '.join(map(repr, names))}",
-                hint="one type for all inputs, or one for each in this order",
-            )
-        types = dict(zip(names, list(types) * (len(names) if len(types) == 1 else 1), strict=True))
-    unknown = [name for name in types if name not in names]
-    if unknown:
-        raise ModelError(f"a type for input {unknown[0]!r}; the model's inputs are {', '.join(map(repr, names))}")
-    return {name: FixedType.parse(kind) if isinstance(kind, str) else kind for name, kind in types.items()}
 
 
 def same_quantiser(a: Quantiser, b: Quantiser) -> bool:
