@@ -49,7 +49,7 @@ def accepts(source: Any) -> bool:
         names = zip_names(source)
         return "config.json" in names or "metadata.json" in names or source.suffix == ".keras"
     if source.suffix == ".json":
-        return head.lstrip().startswith(b"{")
+        return head.lstrip().startswith(b"{") and b'"learner"' not in head[:64]  # XGBoost's
     return source.suffix in (".keras", ".h5", ".hdf5")
 
 
