@@ -337,7 +337,7 @@ def fuse_outputs(network: Network) -> Network | None:
         before = network.producer(node.inputs[0]) if node.kind == "quantise" else None
         if before is None or not _private(network, before) or before.attrs.get("output") is not None:
             continue
-        takes = before.kind in ("activation", "softmax", "leaky_relu", "prelu", "layer_norm")
+        takes = before.kind in ("activation", "softmax", "leaky_relu", "prelu", "layer_norm", "table_network")
         if takes or (before.kind == "batch_norm" and _rule(node).overflow in _SATURATING):
             fused = before.with_(outputs=node.outputs, attrs={**before.attrs, "output": _rule(node)})
             return _replaced(network, {before.name: fused}, node)
