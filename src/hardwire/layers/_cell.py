@@ -27,6 +27,9 @@ from hardwire.quantiser import Quantiser
 Chain = tuple[tuple[str, Mapping[str, Any]], ...]
 """A function of one number as the kinds and attributes of element-wise nodes in order; `()` is the identity."""
 
+CHAIN_KINDS = ("activation", "relu", "clip", "leaky_relu", "quantise")
+"""Kinds that a chain may hold: functions of one number without params."""
+
 MAX_ENTRIES = 1 << 16
 """Most entries of one table."""
 
@@ -57,6 +60,8 @@ class Arithmetic(ABC, Generic[V]):
     def __init__(self, node: Node) -> None:
         self.node = node
         self.types: Mapping[str, Quantiser] = node.attrs.get("types") or {}
+        self.maps: Mapping[str, tuple[float, float]] = node.attrs.get("maps") or {}
+        """Factor and shift behind the type of a tensor, by its name."""
 
     @abstractmethod
     def affine(self, parts: Sequence[tuple[V, slice]], columns: slice, bias: str = "bias") -> V:
@@ -123,7 +128,10 @@ class FloatArithmetic(Arithmetic[Floats]):
         """Note and quantise."""
         self.seen.setdefault(name, {}).setdefault(offset, []).append(a)
         quantiser = self.types.get(name)
-        return a if quantiser is None else _sliced(quantiser, slice(offset, offset + a.shape[-1]))(a)
+        if quantiser is not None:
+            a = _sliced(quantiser, slice(offset, offset + a.shape[-1]))(a)
+        factor, shift = self.maps.get(name, (1.0, 0.0))
+        return a * factor + shift
 
     def started(self, name: str, a: Floats) -> Floats:
         """Quantise an initial state to the type that later ones have."""
@@ -203,18 +211,27 @@ class KernelArithmetic(Arithmetic[list[Real]]):
     def typed(self, name: str, a: list[Real], offset: int = 0) -> list[Real]:
         """Round and overflow each element; free where the value is on the grid and in range already."""
         quantiser = self.types.get(name)
-        if quantiser is None:
+        if quantiser is not None:
+            a = [self._quantised(real, _sliced(quantiser, offset + i)) for i, real in enumerate(a)]
+        return [self._mapped(name, real) for real in a]
+
+    def _mapped(self, name: str, a: Real) -> Real:
+        factor, shift = (Fraction(part) for part in self.maps.get(name, (1.0, 0.0)))
+        if factor == 1 and shift == 0:
             return a
-        return [self._quantised(real, _sliced(quantiser, offset + i)) for i, real in enumerate(a)]
+        scale = common_scale([a.scale * abs(factor), shift])
+        ratio = (a.scale * factor / scale).numerator
+        return Real(self.b.linear([a.id], [ratio], (shift / scale).numerator), scale)
 
     def curve(self, function: str, a: list[Real], before: str, after: str, offset: int = 0) -> list[Real]:
         """One TABLE an element, or comparisons where the chain is exact."""
         chain, last = self.chain(function), self.types.get(after)
         inputs = self.typed(before, a, offset)
-        return [
+        results = [
             self._chain(function, real, chain, None if last is None else _sliced(last, offset + i))
             for i, real in enumerate(inputs)
         ]
+        return [self._mapped(after, real) for real in results]
 
     def _chain(self, function: str, a: Real, chain: Chain, last: Quantiser | None) -> Real:
         steps: list[tuple[str, Mapping[str, Any]]] = list(chain)

@@ -22,6 +22,8 @@ from hardwire.errors import ModelError, UnsupportedError
 from hardwire.fixed import MAX_BITS, Ints, Overflow, Rounding, round_real
 from hardwire.layers import _keras as keras
 from hardwire.layers._base import ImportRule, imports
+from hardwire.layers._cell import CHAIN_KINDS
+from hardwire.layers.activation import EXACT
 from hardwire.network.graph import NetworkBuilder
 from hardwire.network.records import Record
 from hardwire.quantiser import Quantiser
@@ -257,11 +259,31 @@ def layer_input(record: Record, net: NetworkBuilder) -> str:
 
 def layer_output(record: Record, net: NetworkBuilder, tensor: str) -> str:
     """Return a layer's output behind its activation and its output quantiser; training's settings are dropped."""
-    tensor = keras.activated(record, net, tensor, record.take("activation", None))
+    tensor = activated(record, net, tensor, record.take("activation", None))
     enabled = record.take("enable_oq", False)
     rule = spec(record, "oq_conf", "oq")
     record.ignore("ebops_factor", "beta0", "parallelization_factor")
     return quantised(record, net, tensor, rule if enabled else None, f"{record.name}_oq")
+
+
+def activated(
+    record: Record, net: NetworkBuilder, tensor: str, function: Any, factor: float = 1.0, shift: float = 0.0
+) -> str:
+    """Apply an activation to `tensor · factor + shift`; one that is no exact arithmetic is computed in float32."""
+    scratch = NetworkBuilder("scratch")
+    end = keras.activated(record, scratch, scratch.input("x", net.shape(tensor)), function)
+    nodes = scratch.build([end]).nodes
+    plain = factor == 1 and shift == 0
+    if plain and all(node.kind != "activation" or node.attrs["function"] in EXACT for node in nodes):
+        return keras.activated(record, net, tensor, function)
+    chain = tuple((node.kind, node.attrs) for node in nodes)
+    if any(node.params for node in nodes) or any(kind not in CHAIN_KINDS for kind, _ in chain):
+        raise record.unsupported("activation", function, "only functions of one number are supported")
+    one = (1,) * len(net.shape(tensor))
+    params = {"kernel_0": np.full((*one, 1, 1), factor), "kernel_1": np.ones((*one, 1, 1))}
+    if shift:
+        params["bias_0"] = np.full((*one, 1), shift)
+    return net.add("table_network", f"{record.name}_function", [tensor], {"activation": chain}, params)
 
 
 def weights(record: Record, values: Array, rule: Spec | None) -> NDArray[np.float64]:

@@ -17,6 +17,7 @@ from hardwire.layers import _keras as keras
 from hardwire.layers import einsum, import_rule
 from hardwire.layers._axes import without_batch
 from hardwire.layers._hgq import (
+    activated,
     batch_norm_scaler,
     layer_input,
     layer_output,
@@ -180,6 +181,16 @@ def _unary(record: Record, net: NetworkBuilder) -> str:
     x = layer_input(record, net)
     own_variables(record, "beta", "ebops")
     return layer_output(record, net, x)
+
+
+@rules("QAffinedUnaryFunctionLUT")
+def _affined_unary(record: Record, net: NetworkBuilder) -> str:
+    """`oq(function(iq(x) · scale + bias))`, a table."""
+    record.ignore("allow_heterogeneous_table", "allow_heterogeneous_input")
+    x = layer_input(record, net)
+    own = own_variables(record, "scale", "bias", "beta", "ebops")
+    factor, shift = float(own["scale"].item()), float(own["bias"].item())
+    return layer_output(record, net, activated(record, net, x, record.take("activation", None), factor, shift))
 
 
 @rules("QSum", "QMeanPow2")

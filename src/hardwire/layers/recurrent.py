@@ -24,7 +24,7 @@ from hardwire.layers import _keras as keras
 from hardwire.layers import _onnx as onnx
 from hardwire.layers import _torch as torch
 from hardwire.layers._base import Example, InternalSite, Layer, imports
-from hardwire.layers._cell import Arithmetic, Chain, FloatArithmetic, KernelArithmetic, Real
+from hardwire.layers._cell import CHAIN_KINDS, Arithmetic, Chain, FloatArithmetic, KernelArithmetic, Real
 from hardwire.layers._elements import multiple, quantised_input
 from hardwire.layers._lowering import Lowering, Part, Wire, fractions
 from hardwire.layers._scales import common_scale
@@ -404,8 +404,6 @@ def _example(layer: _Recurrent, name: str, shape: Shape, attrs: dict[str, Any], 
     return Example(name, net.build([net.add(layer.kind, layer.kind, inputs, attrs, params)]))
 
 
-_CHAIN_KINDS = ("activation", "relu", "clip", "leaky_relu", "quantise")
-
 Parts = dict[str, NDArray[Any]]
 """Params of a node."""
 
@@ -416,7 +414,7 @@ def chain_of(net: NetworkBuilder, record: Record, attr: str) -> Chain:
     """Return the function that a small network of element-wise nodes without params computes."""
     nodes = net.build(()).nodes
     for node in nodes:
-        if node.kind not in _CHAIN_KINDS or node.params:
+        if node.kind not in CHAIN_KINDS or node.params:
             raise record.unsupported(attr, node.kind, "only functions of one number work in a recurrent cell")
     return tuple((node.kind, node.attrs) for node in nodes)
 

@@ -34,7 +34,7 @@ _SLACK = 2.0**-20
 
 
 class TableNetwork(Layer):
-    """Attrs `activation` (`_cell.Chain`, between the layers), `output` (`Quantiser` or None), `divisor` (float).
+    """Attrs `activation` (`_cell.Chain`, between the layers), `output` (`Quantiser` or None), `divisor` (1 if absent).
 
     Params `kernel_0`… (*elements, d, D), the first with d = 1, the last with D = 1; optional `bias_0`… (*elements, D);
     optional `mean`, `factor`, `shift` of a normalisation behind the last layer, applied as

@@ -9,6 +9,7 @@ own forward on them.
 
 from __future__ import annotations
 
+import gzip
 import os
 import sys
 import zipfile
@@ -61,8 +62,11 @@ def save(name, model, seed=0, formats=(".keras",), rows=48, prepare=None):
     outputs = model.predict(data if len(data) > 1 else data[0], verbose=0)
     outputs = outputs if isinstance(outputs, list) else [outputs]
     for suffix in formats:
-        path = HERE / f"{name}{suffix}"
+        path = HERE / f"{name}{suffix.removesuffix('.gz')}"
         model.save(path)
+        if suffix.endswith(".gz"):
+            path.with_suffix(".h5.gz").write_bytes(gzip.compress(path.read_bytes(), mtime=0))
+            path.unlink()
         if suffix == ".keras":
             members = {}
             with zipfile.ZipFile(path) as archive:
@@ -184,7 +188,7 @@ def lut_dense():
     sat = config(overflow_mode="SAT")
     b = q.QDenseT(2, n_hl=2, d_hl=2, subnn_activation="relu", use_bias=False, iq_conf=sat, toq_conf=table)(a)
     c = q.QDenseT(2, n_hl=0, batch_norm=True, bn_center=False)(b)
-    save("lut_dense", keras.Model(x, [b, c]), 60, (".keras", ".h5"))
+    save("lut_dense", keras.Model(x, [b, c]), 60, (".keras", ".h5.gz"))
 
 
 def lut_spatial():
@@ -206,6 +210,48 @@ def lut_conv():
     save("lut_conv", keras.Model(x, y), 62)
 
 
+def recurrent():
+    """Recurrent layers: whole sequences and last states, forwards and backwards, both resets, states quantised."""
+    x = keras.Input((4, 3), name="x")
+    a = q.QSimpleRNN(2, return_sequences=True)(x)
+    b = q.QSimpleRNN(3, go_backwards=True, activation="relu", use_bias=False, enable_sq=True)(a)
+    c = q.QGRU(2, return_sequences=True)(x)
+    d = q.QGRU(2, reset_after=False, go_backwards=True, return_sequences=True, return_state=True)(c)
+    sigmoid = config(overflow_mode="SAT", round_mode="RND_CONV")
+    e = q.QGRU(2, use_bias=False, activation="tanh", recurrent_activation="sigmoid", praq_conf=sigmoid)(x)
+
+    def bounded(model):
+        """Bit widths that saturate near one, as hard functions have them."""
+        for variable in model.variables:
+            if variable.path.rpartition("/")[2] == "i" and ("_paq" in variable.path or "/paq" in variable.path):
+                variable.assign(np.zeros(variable.shape))
+            if variable.path.rpartition("/")[2] == "i" and "_praq" in variable.path:
+                variable.assign(np.ones(variable.shape))
+
+    save("recurrent", keras.Model(x, [a, b, c, *d, e]), 70, (".keras", ".h5.gz"), prepare=bounded)
+
+
+def functions():
+    """Functions by tables, with trained factor and shift; whose results in float32 are whole where they are not."""
+    x = keras.Input((3, 2), name="x")
+    table = config("table", round_mode="TRN", overflow_mode="SAT")
+    a = q.QAffinedUnaryFunctionLUT("tanh")(x)
+    b = q.QAffinedUnaryFunctionLUT("silu", allow_heterogeneous_input=False)(x)
+    c = q.QUnaryFunctionLUT("sigmoid", iq_conf=config(overflow_mode="SAT", i0=5), oq_conf=table)(x)
+    d = q.QUnaryFunctionLUT("tanh", iq_conf=config(overflow_mode="SAT", i0=5), oq_conf=table)(x)
+    e = q.QUnaryFunctionLUT("softplus", oq_conf=config("table", overflow_mode="WRAP"))(x)
+
+    def wide(model):
+        for variable in model.variables:
+            name = variable.path.rpartition("/")[2]
+            if "_iq" in variable.path and name in "if":
+                variable.assign(np.full(variable.shape, {"i": 5, "f": 3}[name]))
+            if "_iq" in variable.path and name == "k":
+                variable.assign(np.ones(variable.shape))
+
+    save("functions", keras.Model(x, [a, b, c, d, e]), 71, prepare=wide)
+
+
 MODELS = {
     "quantisers": quantisers,
     "dense": dense,
@@ -217,6 +263,8 @@ MODELS = {
     "lut_dense": lut_dense,
     "lut_spatial": lut_spatial,
     "lut_conv": lut_conv,
+    "recurrent": recurrent,
+    "functions": functions,
 }
 
 if __name__ == "__main__":
