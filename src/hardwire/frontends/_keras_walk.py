@@ -33,6 +33,7 @@ SIGNATURES = {
 Their rules find the names of the tensors in `versions["arguments"]`, plain values as attributes `call NAME`, and
 constant tensors as arrays of that name.
 """
+_PREPROCESSING = ("Resizing", "CenterCrop", "AugMix", "CutMix", "MixUp", "RandAugment", "Rescaling", "AutoContrast")
 _FLOATS = ("float16", "bfloat16", "float32", "float64", "mixed_float16", "mixed_bfloat16")
 
 
@@ -176,6 +177,8 @@ class KerasWalker:
     def _plain(self, name: str, kind: str, kwargs: Mapping[str, Any]) -> None:
         for key, value in kwargs.items():
             harmless = key == "mask" or (key == "training" and value in (None, False)) or value is None
+            # Keras 3 notes its default for images' preprocessing, and never runs it so at inference.
+            harmless = harmless or (key == "training" and (kind in _PREPROCESSING or kind.startswith("Random")))
             if not harmless and not (key == "name" and isinstance(value, str)):
                 raise UnsupportedError(
                     f"layer {name!r} ({kind}): it is called with {key} = {value!r:.60}, which is not understood"
@@ -457,9 +460,10 @@ def _kind(config: Mapping[str, Any]) -> str:
     if isinstance(module, str) and module.startswith(("keras.src.ops", "keras.ops")):
         return f"ops.{class_name}"
     inner = config.get("config")
-    layer = isinstance(inner, dict) and {"trainable", "layers", "batch_shape", "batch_input_shape"} & inner.keys()
-    if module is None and isinstance(inner, dict) and not layer and import_rule("keras", class_name) is None:
-        return f"ops.{class_name}"  # HDF5 of Keras 3 names no modules; every layer is trainable or not, no operation is
+    # HDF5 of Keras 3 names no modules; nearly every layer is trainable or not and has a dtype, few operations have.
+    bare = isinstance(inner, dict) and module is None and not {"trainable", "layers"} & inner.keys()
+    if bare and ("dtype" not in config["config"] or import_rule("keras", f"ops.{class_name}") is not None):
+        return f"ops.{class_name}"
     if isinstance(module, str) and module.split(".")[0] not in ("keras", "tf_keras", "tensorflow", "builtins"):
         return f"{module}.{class_name}"
     return class_name

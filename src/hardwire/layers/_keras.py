@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -50,6 +51,17 @@ def axis(record: Record, attr: str, default: int, rank: int) -> int:
     value = record.take(attr, default)
     plain = value[0] if isinstance(value, list | tuple) and len(value) == 1 else value
     return without_batch(record, attr, plain, rank)
+
+
+def one_rank(net: NetworkBuilder, name: str, tensors: Sequence[str]) -> list[str]:
+    """Give tensors of lower rank axes of one behind the batch, as Keras' merging layers do."""
+    rank = max(len(net.shape(tensor)) for tensor in tensors)
+    made = []
+    for tensor in tensors:
+        shape = net.shape(tensor)
+        wide = (*(1,) * (rank - len(shape)), *shape)
+        made.append(tensor if wide == shape else net.add("reshape", f"{name}_axes", [tensor], {"shape": wide}))
+    return made
 
 
 def activated(record: Record, net: NetworkBuilder, tensor: str, spec: Any, name: str | None = None) -> str:

@@ -333,6 +333,8 @@ def _torch_square(record: Record, net: NetworkBuilder) -> str:
 
 # --- Keras
 
+_INVERSE: dict[str, Any] = {"function": "reciprocal", "arguments": {}}
+
 
 @imports("keras", "Add", "Multiply", "Subtract")
 def _keras_merge(record: Record, net: NetworkBuilder) -> str:
@@ -341,7 +343,7 @@ def _keras_merge(record: Record, net: NetworkBuilder) -> str:
     tensors = list(record.inputs)
     if len(tensors) < 2 or (kind == "sub" and len(tensors) != 2):
         raise UnsupportedError(f"layer {record.name!r} ({record.kind}): {len(tensors)} inputs")
-    _same_rank(record, net)
+    tensors = keras.one_rank(net, record.name, tensors)
     result = tensors[0]
     for tensor in tensors[1:]:
         result = net.add(kind, record.name, [result, tensor])
@@ -367,10 +369,11 @@ def _keras_arithmetic(record: Record, net: NetworkBuilder) -> str:
         return net.add("mul", record.name, [keras.single(record)], {}, {"constant": np.float64(-1.0)})
     kind = {"Add": "add", "Subtract": "sub", "Multiply": "mul", "Divide": "mul"}[operation]
     if len(record.inputs) == 2:
-        if operation == "Divide":
-            raise UnsupportedError(f"layer {record.name!r} ({record.kind}): only division by a constant is supported")
         _same_rank(record, net)
-        return net.add(kind, record.name, list(record.inputs))
+        first, second = record.inputs
+        if operation == "Divide":
+            second = net.add("activation", f"{record.name}_reciprocal", [second], _INVERSE)
+        return net.add(kind, record.name, [first, second])
     x, left = keras.single(record), record.has_array("operand 0")
     constant = np.asarray(record.array("operand 0" if left else "operand 1"), np.float64)
     rank = len(net.shape(x))
@@ -380,11 +383,11 @@ def _keras_arithmetic(record: Record, net: NetworkBuilder) -> str:
         raise UnsupportedError(
             f"layer {record.name!r} ({record.kind}): a constant of the shape {constant.shape} differs by example"
         )
-    if operation == "Divide":
-        if left or not np.all(constant):
-            raise UnsupportedError(
-                f"layer {record.name!r} ({record.kind}): only division by a constant other than 0 is supported"
-            )
+    if operation == "Divide" and left:
+        x = net.add("activation", f"{record.name}_reciprocal", [x], _INVERSE)
+    elif operation == "Divide":
+        if not np.all(constant):
+            raise UnsupportedError(f"layer {record.name!r} ({record.kind}): division by zero")
         constant = 1.0 / constant
     attrs = {"reverse": True} if left and kind == "sub" else {}
     return net.add(kind, record.name, [x], attrs, {"constant": constant})

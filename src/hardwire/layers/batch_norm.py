@@ -203,7 +203,8 @@ def _keras_batch_normalization(record: Record, net: NetworkBuilder) -> str:
     """`BatchNormalization`, as it is at inference."""
     x = keras.single(record)
     shape = net.shape(x)
-    along = keras.axis(record, "axis", -1, len(shape))
+    several = record.take("axis", -1)
+    axes = [without_batch(record, "axis", v, len(shape)) for v in (several if isinstance(several, list) else [several])]
     epsilon = keras.number(record, "epsilon", 1e-3)
     scale, center = record.take("scale", True), record.take("center", True)
     record.expect("renorm", False, None)
@@ -212,14 +213,24 @@ def _keras_batch_normalization(record: Record, net: NetworkBuilder) -> str:
     record.ignore("momentum", "synchronized", "fused", "renorm_clipping", "renorm_momentum")
     names = [*(["gamma"] if scale else []), *(["beta"] if center else []), "moving_mean", "moving_variance"]
     found = keras.variables(record, *names)
-    ones = np.ones(shape[along])
+    ones = np.ones([shape[axis] for axis in axes])
     params = {
         "gamma": found.get("gamma", ones),
         "beta": found.get("beta", 0 * ones),
         "mean": found["moving_mean"],
         "variance": found["moving_variance"],
     }
-    return net.add("batch_norm", record.name, [x], {"axis": along, "epsilon": epsilon}, params)
+    if len(axes) == 1:
+        return net.add("batch_norm", record.name, [x], {"axis": axes[0], "epsilon": epsilon}, params)
+    # Along several axes together: they are put last and made one.
+    perm = (*(i for i in range(len(shape)) if i not in axes), *axes)
+    turned = net.add("transpose", f"{record.name}_axes_last", [x], {"perm": perm})
+    moved = net.shape(turned)
+    flat = net.add("reshape", f"{record.name}_one_axis", [turned], {"shape": (*moved[: -len(axes)], ones.size)})
+    joined = {key: np.ravel(value) for key, value in params.items()}
+    y = net.add("batch_norm", record.name, [flat], {"axis": len(moved) - len(axes), "epsilon": epsilon}, joined)
+    y = net.add("reshape", f"{record.name}_axes", [y], {"shape": moved})
+    return net.add("transpose", f"{record.name}_back", [y], {"perm": tuple(int(i) for i in np.argsort(perm))})
 
 
 @imports("keras", "Normalization")

@@ -347,6 +347,8 @@ _KERAS = {"Minimum": "minimum", "Maximum": "maximum", "Average": "average"}
 def _keras_nary(record: Record, net: NetworkBuilder) -> str:
     """`Minimum`, `Maximum`, `Average` of tensors of one rank; `ops` of a constant too."""
     tensors = list(record.inputs)
+    if not record.kind.startswith("ops."):
+        tensors = keras.one_rank(net, record.name, tensors)
     if len({len(net.shape(tensor)) for tensor in tensors}) > 1:
         raise UnsupportedError(
             f"layer {record.name!r} ({record.kind}): inputs differ in rank", hint="reshape them to one rank first"

@@ -411,5 +411,21 @@ def _keras_layer_norm(record: Record, net: NetworkBuilder) -> str:
     return _add(net, record.name, x, axes, float(epsilon), params, centre=centre)
 
 
+@imports("keras", "GroupNormalization")
+def _keras_group_norm(record: Record, net: NetworkBuilder) -> str:
+    """`GroupNormalization(groups, axis)`: over groups of channels and every other axis; -1 is a group a channel."""
+    x = keras.single(record)
+    shape = net.shape(x)
+    axis = keras.axis(record, "axis", -1, len(shape))
+    groups, epsilon = int(record.take("groups", 32)), keras.number(record, "epsilon", 1e-3) or 0.0
+    names = [name for name, attr in (("gamma", "scale"), ("beta", "center")) if record.take(attr, True)]
+    params = keras.variables(record, *names) if names else {}
+    groups = shape[axis] if groups == -1 else groups
+    perm = (axis, *(i for i in range(len(shape)) if i != axis))
+    x = net.add("transpose", f"{record.name}_channels_first", [x], {"perm": perm})
+    y = _grouped(record, net, x, groups, epsilon, params)
+    return net.add("transpose", f"{record.name}_back", [y], {"perm": tuple(int(i) for i in np.argsort(perm))})
+
+
 def _rms_factor(record: Record) -> NDArray[Any]:
     return next(record.array(key) for key in ("0", "scale", "gamma") if record.has_array(key))

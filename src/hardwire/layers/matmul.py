@@ -14,7 +14,6 @@ import numpy as np
 from hardwire.errors import ModelError, UnsupportedError
 from hardwire.fixed import Floats
 from hardwire.ir.builder import KernelBuilder
-from hardwire.layers import _keras as keras
 from hardwire.layers import _torch as torch
 from hardwire.layers._axes import without_batch
 from hardwire.layers._base import Example, Layer, imports
@@ -171,8 +170,8 @@ def _torch_einsum(record: Record, net: NetworkBuilder) -> str:
 
 @imports("keras", "Dot")
 def _keras_dot(record: Record, net: NetworkBuilder) -> str:
-    """`Dot(axes)`: sum over one axis of each, their other axes in order; without normalisation."""
-    record.expect("normalize", False)
+    """`Dot(axes)`: sum over one axis of each, their other axes in order; `normalize`: of vectors of length 1."""
+    normalised = record.expect("normalize", False, True)
     if len(record.inputs) != 2:
         raise UnsupportedError(f"layer {record.name!r} (Dot): {len(record.inputs)} inputs, expected two")
     a, b = record.inputs
@@ -182,6 +181,10 @@ def _keras_dot(record: Record, net: NetworkBuilder) -> str:
     if len(pair) != 2:
         raise record.unsupported("axes", axes, "one axis, or one of each input, is expected")
     at = [without_batch(record, "axes", axis, rank) for axis, rank in zip(pair, ranks, strict=True)]
+    if normalised:
+        from hardwire.layers.keras_ops import unit_vectors
+
+        a, b = (unit_vectors(net, f"{record.name}_unit", x, (axis,)) for x, axis in zip((a, b), at, strict=True))
     first = [chr(ord("a") + number) for number in range(ranks[0])]
     second = [chr(ord("a") + ranks[0] + number) for number in range(ranks[1])]
     second[at[1]] = first[at[0]]
@@ -190,18 +193,9 @@ def _keras_dot(record: Record, net: NetworkBuilder) -> str:
     return y if out else net.add("reshape", f"{record.name}_one", [y], {"shape": (1,)})
 
 
-@imports("keras", "ops.Matmul")
-def _keras_matmul(record: Record, net: NetworkBuilder) -> str:
-    """`keras.ops.matmul` of two computed tensors."""
-    if len(record.inputs) != 2:
-        keras.single(record)
-        raise UnsupportedError(f"layer {record.name!r} ({record.kind}): a constant operand; use EinsumDense or Dense")
-    return product(record, net, *record.inputs)
-
-
 @imports("keras", "ops.Einsum")
 def _keras_einsum(record: Record, net: NetworkBuilder) -> str:
-    """`keras.ops.einsum` of two computed tensors."""
+    """`keras.ops.einsum` of two computed tensors (`ops.Matmul` is in keras_ops.py)."""
     if len(record.inputs) != 2:
         raise UnsupportedError(f"layer {record.name!r} ({record.kind}): two computed operands are supported")
     return einsum(record, net, str(record.take("subscripts")), *record.inputs)

@@ -788,7 +788,9 @@ def _keras_bidirectional(record: Record, net: NetworkBuilder) -> str | list[str]
         if side == "backward":
             backwards = not backwards if backward is None else backwards
         names = ["kernel", "recurrent_kernel", *(["bias"] if settings.get("use_bias", True) else [])]
-        arrays = keras_arrays(record, *names, prefix=side)
+        # HDF5 of Keras 3 names a backward layer of the user's own by its own name.
+        prefix = side if any(key.startswith(side) for key in record.array_keys()) else ""
+        arrays = keras_arrays(record, *names, prefix=prefix)
         attrs, params = keras_cell(inner, settings, _KERAS[kind], arrays)
         sides.append(
             keras_run(

@@ -365,7 +365,7 @@ def _keras_relu(record: Record, net: NetworkBuilder) -> str:
     x, top = keras.single(record), keras.number(record, "max_value", None)
     slope, threshold = keras.number(record, "negative_slope", 0.0) or 0.0, keras.number(record, "threshold", 0.0) or 0.0
     if threshold and slope:
-        raise record.unsupported("threshold", threshold, f"not together with negative_slope = {slope}")
+        return _keras_relu_with_both(record, net, x, top, slope, threshold)
     if threshold:
         attrs = {"function": "threshold", "arguments": {"theta": threshold, "value": 0.0}}
         x = net.add("activation", record.name, [x], attrs)
@@ -377,6 +377,25 @@ def _keras_relu(record: Record, net: NetworkBuilder) -> str:
         return net.add("relu", record.name, [x]) if top is None else _clipped(record, net, x, 0.0, top)
     y = net.add("leaky_relu", record.name, [x], {"slope": slope})
     return y if top is None else net.add("clip", f"{record.name}_max", [y], {"lo": None, "hi": top})
+
+
+def _keras_relu_with_both(
+    record: Record, net: NetworkBuilder, x: str, top: float | None, slope: float, threshold: float
+) -> str:
+    """`min(x, max_value)` from the threshold on, `negative_slope · (x - threshold)` below it."""
+    above = net.add("compare", f"{record.name}_above", [x], {"relation": "greater_equal"}, {"constant": threshold})
+    high = x if top is None else _clipped(record, net, x, None, top)
+    low = net.add("sub", f"{record.name}_below", [x], {}, {"constant": np.float64(threshold)})
+    low = net.add("mul", f"{record.name}_slope", [low], {}, {"constant": np.float64(np.float32(slope))})
+    return net.add("where", f"{record.name}_choice", [above, high, low])
+
+
+@imports("keras", "ThresholdedReLU")
+def _keras_thresholded_relu(record: Record, net: NetworkBuilder) -> str:
+    """Keras 2's `ThresholdedReLU(theta)`: `x` above theta, else 0."""
+    theta = keras.number(record, "theta", 1.0)
+    attrs = {"function": "threshold", "arguments": {"theta": theta, "value": 0.0}}
+    return net.add("activation", record.name, [keras.single(record)], attrs)
 
 
 def _clipped(record: Record, net: NetworkBuilder, x: str, lo: float | None, hi: float | None) -> str:
