@@ -33,7 +33,7 @@ Array = NDArray[Any]
 PACKAGES = ("hgq", "hgq2")
 """Under which names classes are registered: HGQ2 and HGQ-LUT, which came before it."""
 
-_ROUNDINGS = {
+ROUNDINGS = {
     "TRN": Rounding.TRN,
     "RND": Rounding.RND,
     "RND_CONV": Rounding.RND_CONV,
@@ -119,11 +119,11 @@ def spec_of(record: Record, config: Any, attr: str, place: str, component: str |
         raise record.unsupported(attr, {"q_type": q_type}, "only kif, kbi and dummy quantisers are supported")
     mode = str(settings.pop("round_mode")).upper()
     over = str(settings.pop("overflow_mode")).upper()
-    if mode.removeprefix("S_") not in _ROUNDINGS:
-        raise record.unsupported(attr, {"round_mode": mode}, f"only {', '.join(_ROUNDINGS)} are supported")
+    if mode.removeprefix("S_") not in ROUNDINGS:
+        raise record.unsupported(attr, {"round_mode": mode}, f"only {', '.join(ROUNDINGS)} are supported")
     if over not in _OVERFLOWS:
         raise record.unsupported(attr, {"overflow_mode": over}, f"only {', '.join(_OVERFLOWS)} are supported")
-    rounding = _ROUNDINGS[mode.removeprefix("S_")]
+    rounding = ROUNDINGS[mode.removeprefix("S_")]
     weight = settings.pop("is_weight", settings.get("place") == "weight")
     trainable = settings.pop("trainable", True)
     # As HGQ2 0.2.0 does: kif weights never wrap, kbi weights do not where they are rounded by RND.
@@ -300,6 +300,13 @@ def weights(record: Record, values: Array, rule: Spec | None) -> NDArray[np.floa
     if rule.affine is not None:
         x = x * np.float32(rule.affine[0]) + np.float32(rule.affine[1])
     return x.astype(np.float64)
+
+
+def weights_rounded(values: Array, frac: Ints, *, floor: bool) -> NDArray[np.float64]:
+    """Weights (float32) with `frac` fractional bits and as many others as they need, as HGQ 1 computes them."""
+    shift = np.broadcast_to(frac, np.shape(values)).astype(np.int32)
+    half = np.float32(0.0 if floor else 0.5)
+    return np.ldexp(np.floor(np.ldexp(np.asarray(values, np.float32), shift) + half), -shift).astype(np.float64)
 
 
 def _rounded(record: Record, x: Array, rule: Spec) -> Array:

@@ -20,6 +20,7 @@ from hardwire.layers import _keras as keras
 from hardwire.layers import einsum
 from hardwire.layers._cell import Chain
 from hardwire.layers._hgq import Spec, layer_output, own_variables, quantised, rules, spec, spec_of
+from hardwire.layers._hgq_ports import is_input
 from hardwire.layers._spatial import per_axis, taps
 from hardwire.layers.conv import data_format, keras_padding
 from hardwire.layers.padding import padded
@@ -176,19 +177,10 @@ def _ported(record: Record, net: NetworkBuilder, x: str, where: Ints, rule: Spec
 
     `where` is the flat position in `x` (-1: none) of every edge's input.
     """
-    if rule is None or rule.q_type == "dummy" or not _is_input(net, x):
+    if rule is None or rule.q_type == "dummy" or not is_input(net, x):
         return x
     port = _port(rule.quantiser(record, where.ndim).reshaped(where.shape), where, net.shape(x))
     return x if port is None else net.add("quantise", f"{record.name}_port", [x], {"quantiser": port})
-
-
-def _is_input(net: NetworkBuilder, tensor: str) -> bool:
-    """Whether a tensor is an input of the model, or one in another shape."""
-    network = net.build(())
-    makers = {node.outputs[0]: node for node in network.nodes}
-    while tensor in makers and makers[tensor].kind in ("reshape", "transpose"):
-        tensor = makers[tensor].inputs[0]
-    return tensor in network.inputs
 
 
 def _port(quantiser: Quantiser, where: Ints, shape: Shape) -> Quantiser | None:
