@@ -15,9 +15,7 @@ from numpy.typing import NDArray
 from hardwire.errors import UnsupportedError
 from hardwire.network.graph import NetworkBuilder, Shape
 from hardwire.network.records import Record
-
-FAR = -9000.0
-"""What is added to scores to leave positions out: -10000, -1e9, the largest float32 or infinity, all at most this."""
+from hardwire.network.scores import FAR
 
 
 def swapped(net: NetworkBuilder, name: str, x: str) -> str:
@@ -29,7 +27,7 @@ def swapped(net: NetworkBuilder, name: str, x: str) -> str:
 def attend(
     record: Record,
     net: NetworkBuilder,
-    query: str,
+    query: str | NDArray[Any],
     key: str,
     value: str,
     factor: float,
@@ -41,11 +39,21 @@ def attend(
 ) -> tuple[str, str]:
     """Add `softmax(factor · q kᵀ + added) v`; returns the result and the attention weights.
 
-    query (…, T, d), key (…, S, d), value (…, S, e). `mask`, constant, and `masks`, tensors of 0 and 1, broadcast to
-    (…, T, S) and keep positions; `share` is the softmax's. Raises `UnsupportedError` for shapes that do not fit.
+    query (…, T, d), a tensor or a constant, key (…, S, d), value (…, S, e). `mask`, constant, and `masks`, tensors of
+    0 and 1, broadcast to (…, T, S) and keep positions; `share` is the softmax's. Raises `UnsupportedError` for shapes
+    that do not fit.
     """
     name = record.name
-    scores = net.add("matmul", f"{name}_scores", [query, swapped(net, f"{name}_key_columns", key)])
+    if isinstance(query, str):
+        scores = net.add("matmul", f"{name}_scores", [query, swapped(net, f"{name}_key_columns", key)])
+    else:
+        # The same queries for every example: the kernel of a dense layer on the keys.
+        rank = len(net.shape(key))
+        fixed = without_leading(record, query, rank, "a query")
+        *lead, s, d = "abcdefghij"[:rank]
+        kernel = np.broadcast_to(fixed, (*net.shape(key)[:-2], *fixed.shape[-2:]))
+        equation = f"Z{''.join(lead)}{s}{d},{''.join(lead)}t{d}->Z{''.join(lead)}t{s}"
+        scores = net.add("einsum", f"{name}_scores", [key], {"equation": equation}, {"kernel": kernel})
     if isinstance(added, str):
         scores = _scaled(net, name, scores, factor)
         scores, factor = net.add("add", f"{name}_added", [scores, added]), 1.0

@@ -267,3 +267,47 @@ def _summed_tanh(
         column = np.full((features, 1), float(weights["concat_score_weight"]))
     y = net.add("dense", f"{record.name}_weighted", [bent], {}, {"kernel": column})
     return net.add("reshape", f"{record.name}_scores", [y], {"shape": net.shape(y)[:-1]})
+
+
+# --- PyTorch
+
+
+@imports("torch", "aten.scaled_dot_product_attention.default")
+def _torch_scaled_dot_product(record: Record, net: NetworkBuilder) -> str:
+    """`scaled_dot_product_attention`; the query and the mask may be constants."""
+    positions = record.versions.get("positions", tuple(range(len(record.inputs))))
+    tensors = dict(zip(positions, record.inputs, strict=True))
+    if 1 not in tensors or 2 not in tensors:
+        raise UnsupportedError(f"layer {record.name!r} ({record.kind}): a key or a value that is constant")
+    query: str | NDArray[Any] = tensors[0] if 0 in tensors else record.array("0").astype(np.float64)
+    key, value = tensors[1], tensors[2]
+    if record.take("dropout_p", 0.0):
+        raise record.unsupported("dropout_p", "above 0", "dropout is active; export the model in evaluation mode")
+    shape = net.shape(query) if isinstance(query, str) else query.shape
+    rank = len(net.shape(key))
+    if rank < 2 or len(net.shape(value)) != rank or (isinstance(query, str) and len(shape) != rank):
+        raise UnsupportedError(
+            f"layer {record.name!r} ({record.kind}): query, key and value of the shapes {shape}, {net.shape(key)}, "
+            f"{net.shape(value)} (without the batch) need the same number of axes, two of them behind the batch"
+        )
+    if bool(record.take("enable_gqa", False)) and rank > 2:
+        times = shape[-3] // net.shape(key)[-3]
+        key = repeated_heads(net, f"{record.name}_key", key, times)
+        value = repeated_heads(net, f"{record.name}_value", value, times)
+    scale = record.take("scale", None)
+    factor = inverse_root(shape[-1]) if scale is None else float(scale)
+    mask = causal(shape[-2], net.shape(key)[-2]) if bool(record.take("is_causal", False)) else None
+    masks: list[str] = []
+    added: NDArray[Any] | str | None = None
+    if 3 in tensors:
+        if str(record.versions.get("dtype_mask", "")) == "bool":
+            masks.append(tensors[3])
+        else:
+            added = tensors[3]
+    elif record.has_array("3"):
+        array = without_leading(record, record.array("3"), rank, "a mask")
+        if array.dtype == bool:
+            mask = array if mask is None else mask & array
+        else:
+            added = array.astype(np.float64)
+    return attend(record, net, query, key, value, factor, mask=mask, masks=masks, added=added)[0]

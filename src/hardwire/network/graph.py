@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -13,6 +13,9 @@ from hardwire.errors import ModelError
 
 Shape = tuple[int, ...]
 Params = Mapping[str, NDArray[Any]]
+
+LEAST = float(np.finfo(np.float32).min)
+"""Stands for -∞ among what is added or chosen."""
 
 
 def typed(tensor: str) -> str:
@@ -97,6 +100,8 @@ class NetworkBuilder:
         self._nodes: list[Node] = []
         self._inputs: list[str] = []
         self._names: set[str] = set()
+        self.placeholders: set[str] = set()
+        """Outputs of unsupported layers in a survey; those of unknown shape are not in `shapes`."""
 
     def _unique(self, name: str) -> str:
         fresh, count = name, 1
@@ -130,6 +135,9 @@ class NetworkBuilder:
         from hardwire.layers import layer_of
 
         arrays = {key: np.asarray(value) for key, value in (params or {}).items()}
+        if kind in ("add", "constant"):
+            # What masks add to scores; `network.scores` makes masks of it again.
+            arrays = {k: np.where(np.isneginf(v), LEAST, v) if v.dtype.kind == "f" else v for k, v in arrays.items()}
         for key, value in arrays.items():
             if value.dtype.kind == "f" and not np.all(np.isfinite(value)):
                 bad = np.argwhere(~np.isfinite(value))[0].tolist()
@@ -144,12 +152,25 @@ class NetworkBuilder:
         self._nodes.append(node)
         return output
 
+    def placeholder(self, name: str, shape: Shape | None) -> str:
+        """Return a tensor that nothing makes, for the output of an unsupported layer in a survey."""
+        tensor = self._unique(name)
+        self.placeholders.add(tensor)
+        if shape is not None:
+            self.shapes[tensor] = shape
+        return tensor
+
+    def unknown(self, tensors: Iterable[str]) -> bool:
+        """Whether one of the tensors has no known shape."""
+        return any(tensor in self.placeholders and tensor not in self.shapes for tensor in tensors)
+
     def shape(self, tensor: str) -> Shape:
         """Shape of a tensor without the batch axis."""
         return self.shapes[tensor]
 
     def build(self, outputs: list[str] | tuple[str, ...]) -> Network:
-        """Return the finished Network."""
+        """Return the finished Network; in a survey without the outputs that have no known shape."""
+        outputs = [tensor for tensor in outputs if not self.unknown([tensor])]
         return Network(
             self.name, tuple(self._inputs), tuple(outputs), tuple(self._nodes), dict(self.shapes), dict(self.source)
         )

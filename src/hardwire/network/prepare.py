@@ -20,6 +20,7 @@ from hardwire.layers._scales import column_codes
 from hardwire.layers.batch_norm import folded
 from hardwire.network._ports import StatedTypes, joint_quantiser, stated_types
 from hardwire.network.graph import Network, Node, Shape
+from hardwire.network.scores import fold_scores
 from hardwire.network.thresholds import absorbed, moved
 from hardwire.quantiser import Quantiser
 
@@ -352,6 +353,7 @@ REWRITES: tuple[Rewrite, ...] = (
     drop_repeated_quantisers,
     hoist_quantisers,
     sink_transposes,
+    fold_scores,
     fold_batch_norm,
     fold_thresholds,
     hoist_thresholds,
