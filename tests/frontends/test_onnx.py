@@ -262,10 +262,10 @@ def test_top_k_values_are_the_maximum() -> None:
     same(model([node], {"x": (None, 5)}, {"k": np.array([1])}), rows(6, 5), exact=True)
 
 
-def test_top_k_of_more_is_refused() -> None:
+def test_top_k_of_more_than_there_are_is_refused() -> None:
     node = helper.make_node("TopK", ["x", "k"], ["y", "at"], axis=-1)
-    with pytest.raises(UnsupportedError, match=r"TopK.*only the largest element"):
-        load(model([node], {"x": (None, 5)}, {"k": np.array([2])}))
+    with pytest.raises(ModelError, match=r"k = 6 of the 5 elements"):
+        load(model([node], {"x": (None, 5)}, {"k": np.array([6])}))
 
 
 @settings(deadline=None, max_examples=60)

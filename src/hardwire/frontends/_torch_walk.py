@@ -12,8 +12,9 @@ from numpy.typing import NDArray
 from hardwire.errors import ModelError, UnsupportedError
 from hardwire.frontends import _torch_late as late
 from hardwire.frontends._archive import broken
+from hardwire.frontends._torch_aliases import Aliases, functional, renames
 from hardwire.frontends._torch_archive import DTYPES, ExportedFile
-from hardwire.frontends._torch_constants import evaluate
+from hardwire.frontends._torch_constants import LIKE, RULES, TENSOR, evaluate, filled_like
 from hardwire.layers import import_rule
 from hardwire.network.graph import NetworkBuilder
 from hardwire.network.records import Record
@@ -39,6 +40,7 @@ class TorchWalker:
         self.constants: dict[str, NDArray[Any]] = {}
         self.symbols: dict[str, int | None] = {}
         self.batch: Batch | None = None
+        self.aliases = Aliases()
         self._names_read: set[str] = set()
 
     def walk(self) -> list[str]:
@@ -109,6 +111,8 @@ class TorchWalker:
         outputs = []
         for spec in self.file.module["signature"]["output_specs"]:
             (kind, content), *_ = spec.items()
+            if kind == "user_input_mutation":
+                continue  # the caller's own tensor; what the model returns does not depend on it
             if kind != "user_output":
                 raise UnsupportedError(
                     f"model {self.label}: it changes its own state when it runs ({kind.replace('_', ' ')})",
@@ -119,6 +123,7 @@ class TorchWalker:
             if "as_tensor" not in content["arg"]:
                 raise UnsupportedError(f"model {self.label}: an output is no tensor: {content['arg']!r:.80}")
             name = content["arg"]["as_tensor"]["name"]
+            self.aliases.check("output", "output", [name])
             if name in self.late:
                 raise UnsupportedError(
                     f"model {self.label}: output {name!r} has the batch on axis 1, not in front",
@@ -145,7 +150,7 @@ class TorchWalker:
         if not outputs:
             self._symbol(node, kind, name)
             return
-        inputs, arrays, attrs, operands, second = [], {}, {}, [], 0
+        inputs, arrays, attrs, operands, places, second = [], {}, {}, [], [], 0
         for position, item in enumerate(node["inputs"]):
             (form, value), *_ = item["arg"].items()
             if form == "as_none":
@@ -154,7 +159,12 @@ class TorchWalker:
             if found is None:
                 attrs[item["name"]] = self._plain(name, kind, item["name"], form, value)
                 continue
+            self.aliases.check(name, kind, found)
+            if form == "as_optional_tensors" and len(found) < len(value):
+                attrs["(present)"] = [k for k, part in enumerate(value) if "as_tensor" in part]
             for index, tensor in enumerate(found):
+                if tensor in self.tensors or tensor in self.late:
+                    places.append(position)
                 if tensor in self.tensors:
                     inputs.append(self.tensors[tensor])
                 elif tensor in self.late:
@@ -169,12 +179,36 @@ class TorchWalker:
                     raise UnsupportedError(
                         f"layer {name!r} ({kind}): it reads {tensor!r}, an output that hardwire does not compute"
                     )
+        read = [
+            key
+            for item in node["inputs"]
+            for form in item["arg"]
+            for key in _tensor_names(form, item["arg"][form]) or []
+        ]
+        self.aliases.note(name, kind, read, outputs)
+        written = renames(kind)
+        if kind in LIKE and (LIKE[kind] is not TENSOR or (operands and operands[-1].ndim == 0 and places in ([], [0]))):
+            if LIKE[kind] is TENSOR:
+                attrs = {**attrs, "value": operands[-1].item()}
+            self.constants[outputs[0]] = self._filled(name, kind, outputs[0], attrs, second)
+            if written:
+                self.tensors.pop(read[0], None)
+                self.constants[read[0]] = self.constants[outputs[0]]
+            return
         if not inputs:
-            self.constants[outputs[0]] = evaluate(name, kind, operands, attrs)
+            if written and kind.removeprefix("aten.") not in RULES:
+                kind = next((other for other in functional(kind) if other.removeprefix("aten.") in RULES), kind)
+            values = evaluate(name, kind, operands, attrs)
+            self.constants.update(zip(outputs, values, strict=False))
+            if written:
+                self.constants[read[0]] = values[0]
             return
         if self._moved(name, kind, attrs, inputs, outputs, second):
             return
         rule = import_rule("torch", kind)
+        if rule is None and written:
+            kind = next((other for other in functional(kind) if import_rule("torch", other)), kind)
+            rule = import_rule("torch", kind)
         if rule is None:
             raise UnsupportedError(
                 f"layer {name!r}: the PyTorch operator {kind!r} is not supported",
@@ -185,6 +219,7 @@ class TorchWalker:
             "dtype_in": self._dtype(_first_tensor(node)),
             "dtype_out": self._dtype(outputs[0]),
             "late": bool(second),
+            "positions": tuple(places),
             "read": tuple(output in self._read() for output in outputs),
             "torch_version": self.file.torch_version,
         }
@@ -203,6 +238,22 @@ class TorchWalker:
                 continue
             self._check_shape(name, kind, output, result)
             self.tensors[output] = result
+        if written:
+            # The name of what was written stands for the new elements.
+            self.constants.pop(read[0], None)
+            kept = self.late if outputs[0] in self.late else self.tensors
+            kept[read[0]] = kept[outputs[0]]
+
+    def _filled(self, name: str, kind: str, output: str, attrs: Mapping[str, Any], second: int) -> NDArray[Any]:
+        """Value of an operator that fills a tensor of another's shape; the batch has one example."""
+        sizes = self._sizes(output)
+        at = 1 if second else 0
+        shape = [
+            1 if size == self.batch and (k == at or isinstance(size, str)) else size for k, size in enumerate(sizes)
+        ]
+        if any(isinstance(size, str) for size in shape):
+            raise UnsupportedError(f"layer {name!r} ({kind}): its shape {sizes} depends on the batch")
+        return filled_like(name, kind, [int(size) for size in shape], attrs, self._dtype(output))
 
     def _moved(
         self, name: str, kind: str, attrs: Mapping[str, Any], inputs: list[str], outputs: list[str], second: int

@@ -17,6 +17,7 @@ import numpy as np
 
 from hardwire.errors import MissingToolError, ModelError, UnsupportedError
 from hardwire.frontends._archive import ZIP_MAGIC, Archive, broken, file_bytes, first_bytes, sha256, zip_names
+from hardwire.frontends._torch_aliases import AliasError
 from hardwire.frontends._torch_archive import ExportedFile, is_exported, read_exported
 from hardwire.frontends._torch_walk import TorchWalker
 from hardwire.network.graph import Network, NetworkBuilder
@@ -61,7 +62,11 @@ def read(source: Any, *, example: Any = None, weights: Any = None) -> Network:
     label = type(source).__qualname__
     program = source if _is(source, "ExportedProgram") else _export(source, example, label)
     file = read_exported(Archive(_serialised(program, label), label))
-    return _network(file, label, label, _content_hash(file))
+    try:
+        return _network(file, label, label, _content_hash(file))
+    except AliasError:
+        functional = read_exported(Archive(_serialised(_functional(program, label), label), label))
+        return _network(functional, label, label, _content_hash(file))
 
 
 def _is(source: Any, name: str) -> bool:
@@ -133,6 +138,16 @@ def _example(torch: Any, module: Any, part: Any) -> Any:
     if first is not None:
         tensor = tensor.to(first.device)
     return tensor[:1].repeat(_BATCH, *(1,) * (tensor.ndim - 1))
+
+
+def _functional(program: Any, label: str) -> Any:
+    """Return the program without operators in place."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            return program.run_decompositions({})
+    except Exception as error:
+        raise UnsupportedError(f"model {label}: its operators in place cannot be replaced: {error!r:.200}") from error
 
 
 def _serialised(program: Any, label: str) -> bytes:

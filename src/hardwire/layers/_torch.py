@@ -54,7 +54,13 @@ def _checked(record: Record, attr: str, value: Any) -> float:
 
 def constant(record: Record, position: int, rank: int) -> NDArray[Any]:
     """Return a constant operand that broadcasts with a tensor of `rank` axes (batch not counted)."""
-    value = record.array(str(position))
+    return batch_free(record, record.array(str(position)), rank)
+
+
+def batch_free(record: Record, value: NDArray[Any], rank: int) -> NDArray[Any]:
+    """Return a constant without its batch axis; refused where examples differ."""
+    if value.ndim == rank + 1 and value.shape[0] == record.versions.get("batch") and np.all(value == value[:1]):
+        value = value[:1]  # made for the batch that was traced, the same for every example
     while value.ndim > rank and value.shape[0] == 1:
         value = value.reshape(value.shape[1:])
     if value.ndim > rank:

@@ -1,6 +1,6 @@
 """Argmax: the index of the largest element along an axis, the first (or last) of equals.
 
-ONNX `ArgMax`, `ArgMin`, `TopK` of one, PyTorch `argmax`, Keras `ops.argmax`.
+ONNX `ArgMax`, `ArgMin`, PyTorch `argmax`, `argmin`, Keras `ops.argmax`.
 """
 
 from __future__ import annotations
@@ -104,31 +104,14 @@ def _onnx_argmax(record: Record, net: NetworkBuilder) -> str:
     return net.add("argmax", record.name, [x], attrs)
 
 
-@imports("onnx", "TopK")
-def _onnx_top_k(record: Record, net: NetworkBuilder) -> list[str]:
-    """The largest element alone: a maximum and an argmax."""
-    x = onnx.data(record)
-    k = int(record.take("k")) if onnx.opset(record) < 10 else int(onnx.scalar(record, 1, 0.0))
-    if k != 1:
-        raise record.unsupported("K", k, "only the largest element (K = 1) is supported")
-    read = record.take("(outputs read)", (0,))
-    record.expect("largest", 1)
-    record.expect("sorted", 1, 0)
-    axis = onnx.axis_of(record, int(record.take("axis", -1)), len(net.shape(x)))
-    values = x
-    if 0 in read:
-        values = net.add("reduce_max", f"{record.name}_values", [x], {"axes": (axis,), "keepdims": True})
-    if 1 not in read:
-        return [values, values]
-    return [values, net.add("argmax", record.name, [x], {"axis": axis, "keepdims": True, "last": False})]
-
-
 # --- PyTorch
 
 
-@imports("torch", "aten.argmax.default")
+@imports("torch", "aten.argmax.default", "aten.argmin.default")
 def _torch_argmax(record: Record, net: NetworkBuilder) -> str:
-    """`argmax(dim, keepdim)`; without `dim` it would search through the batch."""
+    """`argmax(dim, keepdim)`, `argmin`; without `dim` it would search through the batch."""
     x = torch.single(record)
     attrs = {"axis": torch.axis(record, "dim", None, len(net.shape(x))), "keepdims": record.take("keepdim", False)}
+    if "argmin" in record.kind:
+        x = net.add("mul", f"{record.name}_negated", [x], {}, {"constant": np.float64(-1.0)})
     return net.add("argmax", record.name, [x], attrs)

@@ -275,6 +275,13 @@ _TORCH_BINARY = [f"aten.{op}.{form}" for op in ("add", "sub", "mul", "div") for 
 _TORCH_BINARY += [kind.replace(".Tensor", "_.Tensor") for kind in _TORCH_BINARY if kind.endswith("Tensor")]
 
 
+_RECIPROCAL: dict[str, Any] = {"function": "reciprocal", "arguments": {}}
+
+
+def _times(net: NetworkBuilder, name: str, x: str, factor: float) -> str:
+    return x if factor == 1 else net.add("mul", name, [x], {}, {"constant": np.float64(factor)})
+
+
 @imports("torch", *_TORCH_BINARY, "aten.rsub.Scalar", "aten.rsub.Tensor", "aten.true_divide.Tensor")
 def _torch_arithmetic(record: Record, net: NetworkBuilder) -> str:
     """`self ∘ alpha · other`; either may be a constant, `other` a number too."""
@@ -283,15 +290,16 @@ def _torch_arithmetic(record: Record, net: NetworkBuilder) -> str:
     factor = 1.0 if operation in ("mul", "div") else torch.number(record, "alpha", 1.0)
     record.expect("rounding_mode", None)
     if len(record.inputs) == 2:
-        if operation == "div":
-            raise UnsupportedError(
-                f"layer {record.name!r} ({record.kind}): only division by a constant is supported",
-                hint="multiply by the reciprocal: a * b.reciprocal()",
-            )
-        if factor != 1:
-            raise record.unsupported("alpha", factor, "of two tensors only the plain sum or difference is supported")
         torch.same_rank(record, net)
-        return net.add(kind, record.name, list(record.inputs)[:: -1 if operation == "rsub" else 1])
+        first, second = record.inputs
+        if operation == "div":
+            second = net.add("activation", f"{record.name}_reciprocal", [second], _RECIPROCAL)
+        elif operation == "rsub":
+            first = _times(net, f"{record.name}_alpha", first, factor)
+            first, second = second, first
+        else:
+            second = _times(net, f"{record.name}_alpha", second, factor)
+        return net.add(kind, record.name, [first, second])
     x = torch.single(record)
     left = record.has_array("0")
     if left or record.has_array("1"):
@@ -301,15 +309,15 @@ def _torch_arithmetic(record: Record, net: NetworkBuilder) -> str:
         # PyTorch casts a number to the tensor's type before it computes.
         constant = np.asarray(np.float32(value) if record.versions.get("dtype_out") == "float32" else value, np.float64)
     if operation == "div" and left:
-        x = net.add("activation", f"{record.name}_reciprocal", [x], {"function": "reciprocal", "arguments": {}})
+        x = net.add("activation", f"{record.name}_reciprocal", [x], _RECIPROCAL)
     elif operation == "div":
         if not np.all(constant):
             raise UnsupportedError(f"layer {record.name!r} ({record.kind}): division by zero")
         constant = 1.0 / constant
     elif not left and operation != "rsub":
         constant = np.asarray(constant * factor, np.float64)
-    elif factor != 1:
-        raise record.unsupported("alpha", factor, "a factor of the tensor that the model computes is not supported")
+    else:
+        x = _times(net, f"{record.name}_alpha", x, factor)
     # constant - x for sub with the constant on the left, and for rsub(x, constant).
     reverse = kind == "sub" and left != (operation == "rsub")
     return net.add(kind, record.name, [x], {"reverse": True} if reverse else {}, {"constant": constant})

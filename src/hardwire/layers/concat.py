@@ -1,6 +1,6 @@
 """Concatenation along an axis.
 
-Keras `Concatenate`, ONNX `Concat`, PyTorch `cat`.
+Keras `Concatenate`, ONNX `Concat`; PyTorch's rules are in `element_views.py`.
 """
 
 from __future__ import annotations
@@ -9,15 +9,15 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
-from hardwire.errors import ModelError, UnsupportedError
+from hardwire.errors import ModelError
 from hardwire.fixed import Floats
 from hardwire.ir.builder import KernelBuilder
 from hardwire.layers import _keras as keras
 from hardwire.layers import _onnx as onnx
-from hardwire.layers import _torch as torch
 from hardwire.layers._base import Example, Layer, imports
 from hardwire.layers._elements import checked_axis, quantised_input
 from hardwire.layers._lowering import Lowering, Wire
+from hardwire.layers.constant import constant_tensor
 from hardwire.network.graph import NetworkBuilder, Node, Shape
 from hardwire.network.records import Record
 
@@ -67,42 +67,18 @@ class Concat(Layer):
 
 @imports("onnx", "Concat")
 def _onnx_concat(record: Record, net: NetworkBuilder) -> str:
-    """Join computed tensors along an axis behind the batch."""
-    if any(onnx.has(record, position) for position in range(len(record.inputs) + 1)):
-        raise UnsupportedError(f"layer {record.name!r} (Concat): joins a constant; only computed tensors are supported")
+    """Join tensors, constants among them, along an axis behind the batch."""
     axis = onnx.axis_of(record, int(record.take("axis")), len(net.shape(record.inputs[0])))
-    if len(record.inputs) == 1:
+    variables = tuple(record.versions["variables"])
+    tensors = dict(zip(variables, record.inputs, strict=True))
+    shape = net.shape(record.inputs[0])
+    for position in range(max(variables) + 64):
+        if onnx.has(record, position):
+            value = onnx.without_batch(record, onnx.constant(record, position), shape, "a constant")
+            tensors[position] = constant_tensor(net, f"{record.name}_constant{position}", record.inputs[0], value)
+    if len(tensors) == 1:
         return record.inputs[0]
-    return net.add("concat", record.name, list(record.inputs), {"axis": axis})
-
-
-# --- PyTorch
-
-
-@imports("torch", "aten.cat.default", "aten.concat.default")
-def _torch_cat(record: Record, net: NetworkBuilder) -> str:
-    """`cat(tensors, dim)`."""
-    along = torch.axis(record, "dim", 0, len(net.shape(record.inputs[0])))
-    _torch_no_constants(record)
-    return net.add("concat", record.name, list(record.inputs), {"axis": along})
-
-
-@imports("torch", "aten.stack.default")
-def _torch_stack(record: Record, net: NetworkBuilder) -> str:
-    """`stack(tensors, dim)`: a new axis of one in each, then concatenated."""
-    along = torch.axis(record, "dim", 0, len(net.shape(record.inputs[0])) + 1)
-    _torch_no_constants(record)
-    parts = []
-    for i, tensor in enumerate(record.inputs):
-        shape = net.shape(tensor)
-        wanted = {"shape": (*shape[:along], 1, *shape[along:])}
-        parts.append(net.add("reshape", f"{record.name}_part{i}", [tensor], wanted))
-    return net.add("concat", record.name, parts, {"axis": along})
-
-
-def _torch_no_constants(record: Record) -> None:
-    if record.array_keys():
-        raise UnsupportedError(f"layer {record.name!r} ({record.kind}): constant tensors among those joined")
+    return net.add("concat", record.name, [tensors[position] for position in sorted(tensors)], {"axis": axis})
 
 
 # --- Keras

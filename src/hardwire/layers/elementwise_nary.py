@@ -302,7 +302,13 @@ def _chosen_constants(
 
 
 @imports(
-    "torch", "aten.minimum.default", "aten.maximum.default", "aten.min.other", "aten.max.other", "aten.fmin.default"
+    "torch",
+    "aten.minimum.default",
+    "aten.maximum.default",
+    "aten.min.other",
+    "aten.max.other",
+    "aten.fmin.default",
+    "aten.fmax.default",
 )
 def _torch_extremum(record: Record, net: NetworkBuilder) -> str:
     """`minimum(a, b)`, `maximum(a, b)`, either of them a constant."""
@@ -314,28 +320,6 @@ def _torch_extremum(record: Record, net: NetworkBuilder) -> str:
     position = 0 if record.has_array("0") else 1
     constant = torch.constant(record, position, len(net.shape(x))).astype(np.float64)
     return net.add(kind, record.name, [x], {}, {"constant": constant})
-
-
-@imports("torch", "aten.masked_fill.Scalar", "aten.masked_fill.Tensor")
-def _torch_masked_fill(record: Record, net: NetworkBuilder) -> str:
-    """`masked_fill(mask, value)` with a constant mask."""
-    x = torch.single(record)
-    mask = torch.constant(record, 1, len(net.shape(x)))
-    value = record.array("2") if record.has_array("2") else np.asarray(torch.number(record, "value"))
-    shape = np.broadcast_shapes(net.shape(x), mask.shape)
-    return masked(net, record.name, np.broadcast_to(mask != 0, shape), x, value, keep=False)
-
-
-@imports("torch", "aten.where.self")
-def _torch_where(record: Record, net: NetworkBuilder) -> str:
-    """`where(condition, yes, no)` of computed tensors; a constant condition or branch is refused by name."""
-    if len(record.inputs) != 3:
-        raise UnsupportedError(
-            f"layer {record.name!r} ({record.kind}): a constant among its operands",
-            hint="masked_fill with a constant mask, or clamp",
-        )
-    torch.same_rank(record, net)
-    return net.add("where", record.name, list(record.inputs))
 
 
 # --- Keras
