@@ -515,7 +515,7 @@ def put(index: int, **changes: Any) -> Any:
         (put(1, dtype="int8"), r"layer 'first' \(Dense\): attribute 'dtype' = 'int8'"),
         (put(2, renorm=True), r"layer 'bn' \(BatchNormalization\): attribute 'renorm' = True"),
         (put(2, axis=[0]), r"layer 'bn' .*'axis' = 0: it is the batch axis"),
-        (put(3, threshold=1.0, negative_slope=0.5), r"layer 'r6' \(ReLU\): attribute 'threshold' = 1.0: not together"),
+        (put(3, threshold="x"), r"layer 'r6' \(ReLU\): attribute 'threshold' = 'x': a finite number"),
         (lambda parts: parts[3].update(class_name="Conv9D"), "layer 'r6': the Keras layer 'Conv9D' is not supported"),
         (lambda parts: parts[3].update(class_name="Lambda"), "layer 'r6': a Lambda layer holds Python code.*never run"),
         (

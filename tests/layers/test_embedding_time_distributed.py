@@ -73,8 +73,8 @@ def test_time_distributed(inner, suffix, tmp_path):
 
 
 def test_time_distributed_names_what_it_cannot_distribute():
-    model = keras.Sequential([keras.Input((4, 3, 2)), layers.TimeDistributed(layers.Flatten())])
-    with pytest.raises(UnsupportedError, match="'layer' = 'Flatten'"):
+    model = keras.Sequential([keras.Input((4, 2, 3, 2)), layers.TimeDistributed(layers.ConvLSTM1D(1, 1))])
+    with pytest.raises(UnsupportedError, match="'layer' = 'ConvLSTM1D'"):
         load(model)
 
 

@@ -115,7 +115,8 @@ OPERATIONS: dict[str, _Operation] = {
     **_binary(
         "__operators__.add=Add math.add=Add math.subtract=Subtract math.multiply=Multiply math.truediv=TrueDivide "
         "math.divide=TrueDivide math.divide_no_nan=TrueDivide math.maximum=Maximum math.minimum=Minimum "
-        "math.floordiv=FloorDivide math.floormod=Mod math.pow=Power math.squared_difference=SquaredDifference "
+        "math.floordiv=FloorDivide floor_div=FloorDivide math.floormod=Mod math.mod=Mod floormod=Mod "
+        "math.pow=Power math.squared_difference=SquaredDifference "
         "math.greater=Greater math.greater_equal=GreaterEqual math.less=Less math.less_equal=LessEqual "
         "math.equal=Equal math.not_equal=NotEqual math.logical_and=LogicalAnd math.logical_or=LogicalOr "
         "math.logical_xor=LogicalXor __operators__.eq=Equal __operators__.ne=NotEqual"

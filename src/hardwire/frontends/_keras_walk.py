@@ -10,8 +10,11 @@ from hardwire.errors import ModelError, UnsupportedError
 from hardwire.frontends._keras_tf_ops import as_keras_3
 from hardwire.frontends._keras_weights import Arrays, WeightSource
 from hardwire.layers import import_rule
+from hardwire.layers.slicing import parts
+from hardwire.layers.time_distributed import joined_steps
 from hardwire.network.graph import NetworkBuilder, Shape
 from hardwire.network.records import Record
+from hardwire.network.survey import noted
 
 MAX_NESTING = 32
 MODELS = ("Functional", "Model", "Sequential")
@@ -33,6 +36,8 @@ SIGNATURES = {
 Their rules find the names of the tensors in `versions["arguments"]`, plain values as attributes `call NAME`, and
 constant tensors as arrays of that name.
 """
+_ON_INTEGERS = ("Discretization", "CategoryEncoding")
+"""Layers whose numbers are integers, so that an integer type changes nothing."""
 _PREPROCESSING = ("Resizing", "CenterCrop", "AugMix", "CutMix", "MixUp", "RandAugment", "Rescaling", "AutoContrast")
 _FLOATS = ("float16", "bfloat16", "float32", "float64", "mixed_float16", "mixed_bfloat16")
 
@@ -58,6 +63,8 @@ class LayerConfig:
     config: Mapping[str, Any]
     calls: tuple[Call, ...]
     build_shape: Any
+    unread: int = 0
+    """Number of calls that a survey could not read."""
 
 
 class KerasWalker:
@@ -90,6 +97,16 @@ class KerasWalker:
         return ModelError(f"model {self.label}: {what}", hint="save the model again with model.save(...)")
 
     def _layer(self, config: Any, position: int) -> LayerConfig:
+        try:
+            return self._read_layer(config, position)
+        except UnsupportedError as error:
+            name, kind = str(config["config"].get("name", config.get("name"))), str(config["class_name"])
+            if not noted(error, name, _function(config) or kind):
+                raise
+            nodes = config.get("inbound_nodes")
+            return LayerConfig(name, kind, kind, {}, (), None, len(nodes) if isinstance(nodes, list) else 1)
+
+    def _read_layer(self, config: Any, position: int) -> LayerConfig:
         if not isinstance(config, dict) or not isinstance(config.get("class_name"), str):
             raise self._bad(f"layer {position} of the configuration has no class name")
         config = as_keras_3(config) or config
@@ -272,6 +289,9 @@ class KerasWalker:
                 raise self._bad(f"model {model.name!r} is called with {len(inputs)} inputs, it has {len(sources)}")
             else:
                 done[name, call] = [inputs[i]]
+        for layer in layers:
+            for i in range(layer.unread):
+                done[layer.name, i] = run.lost(layer.name)
         waiting = [
             (layer, first[layer.name] + i, made)
             for layer in layers
@@ -298,6 +318,8 @@ class KerasWalker:
 
     def _output(self, done: Mapping[tuple[str, int], list[str]], reference: tuple[str, int, int]) -> str:
         tensors = done[reference[:2]]
+        if self.net.unknown(tensors):
+            return tensors[0]
         if reference[2] >= len(tensors):
             raise self._bad(f"layer {reference[0]!r} has {len(tensors)} outputs, number {reference[2]} is read")
         return tensors[reference[2]]
@@ -360,7 +382,32 @@ class _Run:
     def call(
         self, layer: LayerConfig, inputs: list[str], constants: Mapping[str, Any], made: Call | None = None
     ) -> list[str]:
-        """Add one call of a layer; returns its output tensors."""
+        """Add one call of a layer; returns its output tensors. In a survey, what is unsupported is noted."""
+        name = "/".join((*self.path, layer.name))
+        try:
+            if layer.unread:
+                return self.lost(name)
+            if self.walker.net.unknown(inputs):
+                inputs = self._guessed(layer, inputs)
+            return self._called(layer, inputs, constants, made)
+        except ModelError as error:
+            if layer.kind in MODELS or not noted(error, name, layer.kind):
+                raise
+            return self.lost(name)
+
+    def lost(self, name: str) -> list[str]:
+        """Return the output of an unsupported layer, whose shape is not known."""
+        return [self.walker.net.placeholder(f"{name} (unsupported)", None)]
+
+    def _guessed(self, layer: LayerConfig, inputs: list[str]) -> list[str]:
+        """Return the inputs with the shape that the layer was built for, where one is unknown and the file says it."""
+        shape, net = layer.build_shape, self.walker.net
+        known = isinstance(shape, list) and all(type(dim) is int for dim in shape[1:]) and len(inputs) == 1
+        return [net.placeholder(inputs[0], tuple(shape[1:]))] if known else inputs
+
+    def _called(
+        self, layer: LayerConfig, inputs: list[str], constants: Mapping[str, Any], made: Call | None
+    ) -> list[str]:
         walker, path = self.walker, (*self.path, layer.name)
         place = self.places.get(layer.name)
         if layer.kind in MODELS:
@@ -371,9 +418,14 @@ class _Run:
         name = "/".join(path)
         if layer.kind == "InputLayer":
             return inputs
+        wrapped = layer.config.get("layer")
+        if layer.kind == "TimeDistributed" and isinstance(wrapped, dict) and wrapped.get("class_name") in MODELS:
+            return self._every_step(layer, wrapped, inputs, path)
         rule = import_rule("keras", layer.kind)
         if rule is None:
             raise _unknown(name, layer)
+        if walker.net.unknown(inputs):
+            return self.lost(name)
         attrs = {key: value for key, value in layer.config.items() if not key.endswith(_TRAINING_ONLY)}
         arrays: Arrays = {} if place is None else self.weights.arrays(place)
         if layer.kind == "ops.GetItem":
@@ -401,6 +453,29 @@ class _Run:
         record.finish()
         return [tensor] if isinstance(tensor, str) else tensor
 
+    def _every_step(
+        self, layer: LayerConfig, wrapped: dict[str, Any], inputs: list[str], path: tuple[str, ...]
+    ) -> list[str]:
+        """Call the sub-model in a `TimeDistributed` on every step."""
+        walker, net, name = self.walker, self.walker.net, "/".join(path)
+        if len(inputs) != 1 or not net.shape(inputs[0]):
+            raise UnsupportedError(f"layer {name!r} (TimeDistributed): one input with an axis of steps is expected")
+        model = walker._layer(wrapped, 0)
+        leaves = self.leaves or tuple(_leaf_names([{"config": model.config}]))
+        steps, *rest = net.shape(inputs[0])
+        rows = []
+        for t, step in enumerate(parts(net, f"{name}_step", inputs[0], 0, [1] * steps)):
+            x = net.add("reshape", f"{name}_input{t}", [step], {"shape": tuple(rest)})
+            weights = self.weights.inside(self.places.get(layer.name), "layer")
+            rows.append(walker._model(model, weights, [x], path, leaves))
+        return [joined_steps(net, name, list(at)) for at in zip(*rows, strict=True)]
+
+
+def _function(config: Mapping[str, Any]) -> str:
+    """Return the TensorFlow function of a layer that is one, by its name."""
+    function = config["config"].get("function") if isinstance(config.get("config"), dict) else None
+    return f"tf.{function}" if config["class_name"] == "TFOpLambda" and isinstance(function, str) else ""
+
 
 def _unknown(name: str, layer: LayerConfig) -> UnsupportedError:
     if layer.class_name == "Lambda":
@@ -423,7 +498,8 @@ def _expect_float(record: Record) -> None:
     """Take the layer's dtype: a float type or a mixed policy; the weights are exact in any of them."""
     dtype = record.take("dtype", "float32")
     name = dtype.get("config", {}).get("name") if isinstance(dtype, dict) else dtype
-    if name is not None and name not in _FLOATS:
+    integers = record.kind in _ON_INTEGERS and isinstance(name, str) and name.startswith(("int", "uint"))
+    if name is not None and name not in _FLOATS and not integers:
         raise record.unsupported("dtype", name, f"only {', '.join(_FLOATS)} are supported")
 
 

@@ -36,8 +36,8 @@ class WeightSource(Protocol):
     def arrays(self, place: Any) -> Arrays:
         """Return the arrays of a layer by number (`"0"`) or name (`"kernel"`); those of its parts as `part/0`."""
 
-    def inside(self, place: Any) -> WeightSource:
-        """Return the source of the layers of a sub-model."""
+    def inside(self, place: Any, part: str = "") -> WeightSource:
+        """Return the source of the layers of a sub-model; `part` is its name in a layer that wraps it."""
 
 
 class Hdf5:
@@ -194,9 +194,9 @@ class Numbered:
                 found["/".join(parts)] = self._file.array(path)
         return found
 
-    def inside(self, place: str) -> Numbered:
+    def inside(self, place: str, part: str = "") -> Numbered:
         """Layers of a sub-model."""
-        return Numbered(self._file, place)
+        return Numbered(self._file, f"{place}/{part}" if part else place)
 
 
 class Named:
@@ -240,7 +240,7 @@ class Named:
             found[key] = self._file.array(f"{group}/{'/'.join(parts)}")
         return found
 
-    def inside(self, place: tuple[str, tuple[str, ...], tuple[str, ...]]) -> Named:
+    def inside(self, place: tuple[str, tuple[str, ...], tuple[str, ...]], part: str = "") -> Named:
         """Layers of a sub-model."""
         return Named(self._file, self._root, place[0])
 

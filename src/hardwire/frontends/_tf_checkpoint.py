@@ -309,9 +309,11 @@ class Tracked:
             waiting.extend(parts_of[part] for part in parts_of if part not in _NO_PARTS)
         return found
 
-    def inside(self, place: tuple[int, str]) -> Tracked:
+    def inside(self, place: tuple[int, str], part: str = "") -> Tracked:
         """Layers of a sub-model."""
         item = self._item(place)
+        if part and item is not None:
+            item = self._checkpoint.items[item].children.get(part)
         if item is None:
             raise broken(self._checkpoint.label, f"the sub-model {place[1]!r} is not among its weights")
         return Tracked(self._checkpoint, item)
