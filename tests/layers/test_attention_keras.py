@@ -56,6 +56,9 @@ def test_multi_head_attention_of_drawn_settings(tmp_path, data):
         "sliding_window": draw(st.sampled_from([None, 1, 2])),
     }
     rows, columns = draw(st.integers(1, 4)), draw(st.integers(2, 4))
+    if settings_["sliding_window"]:
+        # Where nothing is left of a row, Keras' answer depends on its backend's kernel.
+        columns = max(columns, rows)
     call = {"use_causal_mask": draw(st.booleans()), "return_attention_scores": draw(st.booleans())}
     shapes = [(rows, 4), (columns, 3)]
     if draw(st.booleans()):
