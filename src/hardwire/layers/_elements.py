@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from hardwire.errors import InternalError, ModelError, RangeError
 from hardwire.fixed import MAX_BITS, FixedType, Overflow, Rounding
 from hardwire.layers._lowering import Wire
-from hardwire.layers._scales import common_scale, integer_ratio
+from hardwire.layers._scales import common_scale, each, integer_ratio
 from hardwire.network.graph import NetworkBuilder, Node, Shape
 from hardwire.quantiser import Quantiser
 
@@ -55,15 +55,7 @@ def lowest_bit(value: Fraction) -> Fraction:
 
 def joint_scale(shape: Shape, *parts: NDArray[Any]) -> NDArray[Any]:
     """Greatest common scale, element by element, of `Fraction` arrays that broadcast to `shape`."""
-    spread: list[Any] = [np.broadcast_to(part, shape) for part in parts]
-    out = np.empty(shape, object)
-    known: dict[tuple[Fraction, ...], Fraction] = {}
-    for at in np.ndindex(shape):
-        key = tuple(part[at] for part in spread)
-        if key not in known:
-            known[key] = common_scale(key)
-        out[at] = known[key]
-    return out
+    return each(lambda *scales: common_scale(scales), *(np.broadcast_to(part, shape) for part in parts))
 
 
 def multiple(node: Node, value: Fraction, unit: Fraction, what: str) -> int:

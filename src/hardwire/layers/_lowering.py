@@ -19,7 +19,7 @@ from hardwire.fixed import MAX_BITS, Ints
 from hardwire.ir.builder import KernelBuilder
 from hardwire.ir.program import Access, Array, Ids, Kernel, Port, Program, Step, Tap
 from hardwire.layers import layer_of
-from hardwire.layers._scales import common_scale, integer_ratio
+from hardwire.layers._scales import common_scale, each, integer_ratio, numbered, same_scales
 from hardwire.network.graph import Network, Node, Shape
 from hardwire.quantiser import Quantiser
 
@@ -248,7 +248,7 @@ class Lowering:
     def settled(self, wire: Wire) -> Wire:
         """Return the wire itself, or a copy where its scale is not that of its array: a port has the array's."""
         stored = np.broadcast_to(self.arrays[wire.array].scale, (self.arrays[wire.array].size,))[wire.index]
-        if np.all(stored == wire.scales()):
+        if same_scales(stored, wire.scales()):
             return wire
         array, index = self._copied(wire.array, wire.index.reshape(1, -1))
         scale = np.empty(index.size, object)
@@ -265,10 +265,7 @@ class Lowering:
             return wire
         offset: NDArray[Any] = np.broadcast_to(wire.offset, wire.shape)
         own: NDArray[Any] = wire.scales()
-        scale = np.empty(wire.shape, object)
-        for at in np.ndindex(wire.shape):
-            parts: list[Any] = [own[at], offset[at]]
-            scale[at] = common_scale(parts)
+        scale = each(lambda *parts: common_scale(parts), own, offset)
 
         def add(builder: KernelBuilder, values: list[int], at: tuple[int, ...]) -> int:
             full = (0,) * (len(wire.shape) - len(at)) + at if wire.shape else ()
@@ -342,28 +339,28 @@ class Lowering:
 
     def aligned(self, node: Node, wires: Sequence[Wire]) -> list[Wire]:
         """Bring equally shaped wires to one common scale per element, exactly (integer multiples only)."""
-        common = np.empty(wires[0].shape, object)
-        all_scales: list[Any] = [wire.scales() for wire in wires]
-        for at in np.ndindex(wires[0].shape):
-            common[at] = common_scale([scales[at] for scales in all_scales])
+        common = each(lambda *scales: common_scale(scales), *(wire.scales() for wire in wires))
         return [self.rescaled(node, wire, common) for wire in wires]
 
     def rescaled(self, node: Node, wire: Wire, scale: NDArray[Any]) -> Wire:
         """Return the wire with another scale that divides its own; raises `RangeError` for one that doesn't."""
         target: Any = np.broadcast_to(scale, wire.shape)
         own: Any = wire.scales()
-        ratio = np.empty(wire.shape, object)
-        for at in np.ndindex(wire.shape):
-            ratio[at] = integer_ratio(own[at], target[at])
-            if ratio[at] is None:
-                raise RangeError(f"layer {node.name!r}: scale {own[at]} is no multiple of {target[at]}")
-            if abs(ratio[at]) >= 1 << MAX_BITS:
+
+        def multiple(have: Fraction, want: Fraction) -> int:
+            found = integer_ratio(have, want)
+            if found is None:
+                raise RangeError(f"layer {node.name!r}: scale {have} is no multiple of {want}")
+            if abs(found) >= 1 << MAX_BITS:
                 raise RangeError(
-                    f"layer {node.name!r}: operands whose scales differ by {float(ratio[at]):.3g} do not fit "
+                    f"layer {node.name!r}: operands whose scales differ by {float(found):.3g} do not fit "
                     f"{MAX_BITS} bits together",
                     hint="quantise the finer operand first",
                 )
-        if all(r == 1 for r in ratio.flat):
+            return found
+
+        ratio = each(multiple, own, target)
+        if same_scales(ratio, np.ones(1, object)):
             return wire.view(wire.index, target)
 
         def multiply(builder: KernelBuilder, values: list[int], at: tuple[int, ...]) -> int:
@@ -404,9 +401,7 @@ def _slice_labels(fact: NDArray[Any], axis: int) -> NDArray[np.int64]:
     once = fact[tuple(slice(0, 1) if stride == 0 else slice(None) for stride in fact.strides)]
     rows = np.moveaxis(once, axis, 0).reshape(size, -1)
     if rows.dtype == object:
-        known: dict[Any, int] = {}
-        numbers = [known.setdefault(value, len(known)) for value in rows.ravel().tolist()]
-        rows = np.array(numbers, np.int64).reshape(rows.shape)
+        rows = numbered(rows)
     if np.all(rows == rows[:1]):
         return np.zeros(size, np.int64)
     seen: dict[bytes, int] = {}

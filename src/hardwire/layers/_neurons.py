@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -13,7 +14,7 @@ from numpy.typing import NDArray
 from hardwire.errors import RangeError
 from hardwire.fixed import MAX_BITS
 from hardwire.layers._lowering import Lowering, Wire, fractions
-from hardwire.layers._scales import column_codes, common_scale
+from hardwire.layers._scales import column_codes, common_scale, each, same_scales
 from hardwire.network.graph import Node
 
 _FINER = 16
@@ -48,15 +49,14 @@ def neurons(node: Node, kernel: NDArray[Any], inputs: NDArray[Any]) -> Neurons:
         bias = [Fraction(float(b)) * Fraction(float(f)) for b, f in zip(node.params["bias"], factor, strict=True)]
     exact = np.empty((rows, m), object)
     offsets, scales = [], []
-    steps = [common_scale(set(inputs[:, j].tolist())) for j in range(m)]
+    steps = [common_scale({id(value): value for value in inputs[:, j].tolist()}.values()) for j in range(m)]
     apart = any(units[j] * steps[j] / common_scale([units[j] * steps[j], bias[j]]) > _FINER for j in range(m))
     for j, unit in enumerate(steps):
-        column = inputs[:, j].tolist()
         scale = units[j] * unit
         finest = scale if apart else common_scale([scale, bias[j]])
         whole = (scale / finest).numerator
-        ratios: dict[Any, int] = {value: (value / unit).numerator * whole for value in set(column)}
-        exact[:, j] = [int(c) * ratios[value] for c, value in zip(codes[:, j], column, strict=True)]
+        ratios = each(partial(_ratio, unit=unit, whole=whole), inputs[:, j])
+        exact[:, j] = [int(c) * ratio for c, ratio in zip(codes[:, j].tolist(), ratios.tolist(), strict=True)]
         offset = 0 if apart else (bias[j] / finest).numerator
         if max((abs(c) for c in [*exact[:, j], offset]), default=0) >= 1 << MAX_BITS:
             raise RangeError(
@@ -68,13 +68,17 @@ def neurons(node: Node, kernel: NDArray[Any], inputs: NDArray[Any]) -> Neurons:
     return Neurons(exact, offsets, fractions(scales), fractions(bias) if apart else None)
 
 
+def _ratio(value: Fraction, unit: Fraction, whole: int) -> int:
+    return (value / unit).numerator * whole
+
+
 def channel_scaled(node: Node, low: Lowering, x: Wire) -> tuple[Wire, list[Fraction]]:
     """Bring a channels-last wire to one scale per channel, exactly; returns it and the scales."""
     uniform = all(x.scales().strides[axis] == 0 for axis in range(len(x.shape) - 1))
     if uniform:
         return x, list(x.scales()[(0,) * (len(x.shape) - 1)])
     rows = x.scales().reshape(-1, x.shape[-1])
-    if not np.all(rows == rows[:1]):
+    if not same_scales(rows, rows[:1]):
         x = low.rescaled(node, x, fractions([common_scale(set(column)) for column in rows.T.tolist()]))
         rows = x.scales().reshape(-1, x.shape[-1])
     return x, list(rows[0])

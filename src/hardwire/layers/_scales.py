@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from fractions import Fraction
 from math import gcd, lcm
 from typing import Any
@@ -29,6 +29,48 @@ def integer_ratio(value: Fraction, unit: Fraction) -> int | None:
     """Return `value / unit` as an int, or None when it is none."""
     ratio = value / unit
     return ratio.numerator if ratio.denominator == 1 else None
+
+
+def numbered(values: NDArray[Any]) -> Ints:
+    """Integers, equal where the objects of an array are, int64 in its shape.
+
+    Tensors share few scale objects among many elements: each object is compared once. Axes of stride 0 (from
+    broadcasting) are looked at once.
+    """
+    once = values[(..., *(slice(0, 1) if stride == 0 else slice(None) for stride in values.strides))]
+    flat = once.ravel()
+    ids = np.fromiter(map(id, flat.tolist()), np.int64, flat.size)
+    _, first, inverse = np.unique(ids, return_index=True, return_inverse=True)
+    known: dict[Any, int] = {}
+    numbers = np.array([known.setdefault(value, len(known)) for value in flat[first].tolist()], np.int64)
+    found = numbers[inverse.reshape(-1)] if flat.size else np.zeros(0, np.int64)
+    return np.broadcast_to(found.reshape(once.shape), values.shape)
+
+
+def each(rule: Callable[..., Any], *arrays: NDArray[Any]) -> NDArray[Any]:
+    """`rule` of the elements of equally shaped object arrays, called once for every different set of them."""
+    still = [all(one.strides[axis] == 0 for one in arrays) for axis in range(arrays[0].ndim)]
+    place = (..., *(slice(0, 1) if same else slice(None) for same in still))
+    once = [one[place] for one in arrays]
+    rows = np.stack([numbered(one).ravel() for one in once], axis=1)
+    _, first, inverse = np.unique(rows, axis=0, return_index=True, return_inverse=True)
+    columns = [one.ravel()[first].tolist() for one in once]
+    results = np.empty(len(first), object)
+    results[:] = [rule(*values) for values in zip(*columns, strict=True)]
+    return np.broadcast_to(results[inverse.reshape(-1)].reshape(once[0].shape), arrays[0].shape)
+
+
+def same_scales(first: NDArray[Any], second: NDArray[Any]) -> bool:
+    """Whether two arrays of scales are equal element by element (after broadcasting)."""
+    # Indexing an array by one of no axes gives the object itself.
+    both = [np.asarray(one, object) for one in (first, second)]
+    shape = np.broadcast_shapes(*(one.shape for one in both))
+    pair = [np.broadcast_to(one, shape) for one in both]
+    # Axes along which neither changes need not be looked at.
+    still = [all(one.strides[axis] == 0 for one in pair) for axis in range(len(shape))]
+    place = (..., *(slice(0, 1) if same else slice(None) for same in still))
+    numbers = numbered(np.stack([one[place] for one in pair]))
+    return np.array_equal(numbers[0], numbers[1])
 
 
 def lsb_exponent(values: Floats) -> Ints:

@@ -21,7 +21,7 @@ from hardwire.layers import _onnx as onnx
 from hardwire.layers import _torch as torch
 from hardwire.layers._base import Example, Layer, imports
 from hardwire.layers._lowering import Lowering, Wire, fractions
-from hardwire.layers._scales import column_codes, common_scale
+from hardwire.layers._scales import column_codes, common_scale, same_scales
 from hardwire.layers.matmul import product
 from hardwire.network.graph import NetworkBuilder, Node, Shape
 from hardwire.network.records import Record
@@ -68,7 +68,7 @@ class Dense(Layer):
         (x,) = inputs
         k, m = node.params["kernel"].shape
         steps = x.scales().reshape(-1, k)
-        if not np.all(steps == steps[:1]):
+        if not same_scales(steps, steps[:1]):
             x = low.rescaled(node, x, fractions([common_scale(column) for column in steps.T]))
         input_scale = list(x.scales().reshape(-1, k)[0])
         unit = common_scale(input_scale)
@@ -87,7 +87,8 @@ class Dense(Layer):
         for j in range(m):
             scale = units[j] * unit
             finest = scale if apart else common_scale([scale, bias[j]])
-            column = [int(c) * (scale / finest).numerator for c in codes[:, j]]
+            whole = (scale / finest).numerator
+            column = [int(c) * whole for c in codes[:, j]]
             offset = 0 if apart else (bias[j] / finest).numerator
             if max((abs(c) for c in [*column, offset]), default=0) >= 1 << MAX_BITS:
                 raise RangeError(

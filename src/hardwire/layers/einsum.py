@@ -21,7 +21,7 @@ from hardwire.layers import _keras as keras
 from hardwire.layers._base import Example, Layer, imports
 from hardwire.layers._elements import exact_values, quantised_input
 from hardwire.layers._lowering import Lowering, Wire, fractions
-from hardwire.layers._scales import column_codes, common_scale
+from hardwire.layers._scales import column_codes, common_scale, same_scales
 from hardwire.network.graph import NetworkBuilder, Node, Shape
 from hardwire.network.records import Record
 
@@ -135,7 +135,7 @@ class Einsum(Layer):
         n_shared, n_blocks, k, m = (prod(eq.shape(labels)) for labels in (shared, blocks, summed, made))
         x = x.view(x.index.transpose(order), x.scales().transpose(order))
         x = x.view(x.index.reshape(n_shared, n_blocks, k), x.scales().reshape(n_shared, n_blocks, k))
-        if not np.all(x.scale == x.scale[:1]):
+        if not same_scales(x.scale, x.scale[:1]):
             flat: Any = x.scales().reshape(n_shared, -1)
             units = fractions([common_scale(set(column)) for column in flat.T])
             x = low.rescaled(node, x, np.broadcast_to(units.reshape(1, n_blocks, k), x.shape))

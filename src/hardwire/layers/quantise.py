@@ -14,6 +14,7 @@ from hardwire.layers import _onnx as onnx
 from hardwire.layers._base import Example, Layer, imports
 from hardwire.layers._lowering import Lowering, Wire
 from hardwire.layers._requantise import overflow, round_scaled
+from hardwire.layers._scales import same_scales
 from hardwire.network.graph import NetworkBuilder, Node, Shape
 from hardwire.network.records import Record
 from hardwire.quantiser import Quantiser
@@ -68,7 +69,7 @@ def quantise_wire(node: Node, low: Lowering, x: Wire, quantiser: Quantiser) -> W
     own = x.scales()
     codes_lo, codes_hi = np.broadcast_to(q.lo - q.zero, x.shape), np.broadcast_to(q.hi - q.zero, x.shape)
     offset = None if x.offset is None else np.broadcast_to(x.offset, x.shape)
-    if offset is None and np.all(own == target):
+    if offset is None and same_scales(own, target):
         lo, hi = low.range(x)
         if np.all(lo >= codes_lo) and np.all(hi <= codes_hi):
             return x
