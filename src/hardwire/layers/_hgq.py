@@ -235,12 +235,17 @@ def variables(record: Record, folder: str, component: str, *names: str) -> dict[
     return found
 
 
-def quantised(record: Record, net: NetworkBuilder, tensor: str, rule: Spec | None, name: str) -> str:
-    """Add a quantiser (and its affine map) behind a tensor; returns the result."""
+def quantised(
+    record: Record, net: NetworkBuilder, tensor: str, rule: Spec | None, name: str, rank: int | None = None
+) -> str:
+    """Add a quantiser (and its affine map) behind a tensor; returns the result.
+
+    `rank`: how many axes it was made for without the batch, where it is applied along further ones in front of them.
+    """
     if rule is None:
         return tensor
     if rule.q_type != "dummy":
-        quantiser = rule.quantiser(record, len(net.shape(tensor)))
+        quantiser = rule.quantiser(record, len(net.shape(tensor)) if rank is None else rank)
         tensor = net.add("quantise", name, [tensor], {"quantiser": quantiser})
     if rule.affine is not None:
         factor, shift = rule.affine

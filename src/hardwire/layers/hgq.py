@@ -107,7 +107,10 @@ def _einsum_dense_batch_norm(record: Record, net: NetworkBuilder) -> str:
         raise record.unsupported("bias_axes", axes, "HGQ2 needs them to fuse the normalisation")
     normalised = record.take("normalize_axes", None) or axes
     record.ignore("momentum", "synchronized", "epsilon", "center")
-    gammas = ["gamma"] if record.take("scale", True) else []
+    # The file does not tell whether there is a gamma: its number of variables does.
+    count = sum(key.isdigit() for key in record.array_keys())
+    record.ignore("scale")
+    gammas = ["gamma"] if record.has_array("gamma") or count in (5, 7) else []
     own = own_variables(record, "kernel", "bias", *gammas, "beta", "ebops", "moving_mean", "moving_variance")
     scaler = batch_norm_scaler(own.get("gamma"), own["moving_variance"], _KERAS_EPSILON)
     kernel, bias = np.asarray(own["kernel"], np.float32), np.asarray(own["bias"], np.float32)
@@ -119,8 +122,9 @@ def _einsum_dense_batch_norm(record: Record, net: NetworkBuilder) -> str:
         raise record.unsupported("normalize_axes", normalised, f"variables of shape {scaler.shape} do not fit them")
     spread = scaler.reshape([eq.sizes[label] if label in order else 1 for label in eq.kernel])
     offset = -np.asarray(own["moving_mean"], np.float32) * scaler
+    # HGQ2 takes the variables in the kernel's order for the kernel, in the output's order for the bias.
     in_output = [label for label in eq.outputs if label in normalised]
-    if order != in_output:
+    if scaler.shape != eq.shape("".join(in_output)):
         raise record.unsupported("normalize_axes", normalised, "the kernel's and the output's order of them differ")
     biased = [label for label in eq.outputs if label in axes]
     offset = offset.reshape([eq.sizes[label] if label in in_output else 1 for label in biased])
@@ -229,12 +233,16 @@ def merged_inputs(record: Record, net: NetworkBuilder) -> list[str]:
         configs = [configs] * len(record.inputs)
     if len(configs) != len(record.inputs):
         raise record.unsupported("iq_confs", len(configs), f"the layer has {len(record.inputs)} inputs")
+    # In HDF5 by layer names the quantisers have names of their own, counted in the order of the inputs.
+    parts = [key.split("/") for key in record.array_keys()]
+    named = {path[-3] for path in parts if len(path) > 3 and path[-4].startswith("multiple_quantizers")}
+    folders = sorted(named, key=lambda folder: (len(folder), folder))
     out = []
     for n, (tensor, config) in enumerate(zip(record.inputs, configs, strict=True)):
-        # In HDF5 by layer names the quantisers have names of their own, in the order of the inputs.
-        folders = [key.split("/")[-3] for key in record.array_keys() if key.count("/") >= 2]
         place = "iq/quantizers/quantizer" + (f"_{n}" if n else "")
-        rule = spec_of(record, config, "iq_confs", place, folders[0] if folders else None)
+        taken = isinstance(config, dict) and config.get("config", config).get("q_type") != "dummy"
+        folder = folders.pop(0) if folders and taken else None
+        rule = spec_of(record, config, "iq_confs", place, folder)
         out.append(quantised(record, net, tensor, rule if enabled else None, f"{record.name}_iq{n}"))
     return out
 

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from hardwire.errors import ModelError
 from hardwire.layers import _keras as keras
 from hardwire.layers._cell import Chain
-from hardwire.layers._hgq import Spec, own_variables, rules, spec_of, weights
+from hardwire.layers._hgq import Spec, own_variables, quantised, rules, spec_of, weights
 from hardwire.layers.recurrent import Parts, chain_of, keras_run
 from hardwire.network.graph import NetworkBuilder
 from hardwire.network.records import Record
@@ -109,10 +109,9 @@ def _opened(record: Record, net: NetworkBuilder, gates: int) -> tuple[_Cell, str
     units, enabled = record.take("units"), record.take("enable_iq", True)
     x = record.inputs[0]
     rule = cell.rule("iq")
-    if enabled and rule is not None and rule.q_type != "dummy":
-        x = net.add("quantise", f"{record.name}_iq", [x], {"quantiser": rule.quantiser(record, 1)})
-    if enabled and rule is not None and rule.affine is not None:
-        raise record.unsupported("iq_conf", {"affine": rule.affine}, "an affine map of the input is not supported")
+    if rule is not None and enabled:
+        # The cell's quantiser sees one time step.
+        x = quantised(record, net, x, rule, f"{record.name}_iq", rank=1)
     if record.take("enable_oq", False):
         raise record.unsupported("enable_oq", True, "HGQ2 itself fails on it")
     record.take("oq_conf", None)

@@ -138,7 +138,9 @@ def _einsum_dense(record: Record, net: NetworkBuilder) -> str:
         return moved.reshape(*sizes, *value.shape[len(own) :])
 
     params = {name: spread(value, eq.kernel, 2) for name, value in kernel.items()}
-    params |= {name: spread(value, eq.kernel, 1) for name, value in bias.items()}
+    # A bias has the last axes of `labels` already, its own units behind them.
+    ones_before = {name: (1,) * (len(labels) + 1 - value.ndim) for name, value in bias.items()}
+    params |= {name: value.reshape(*ones_before[name], *value.shape) for name, value in bias.items()}
     divisor = 1.0
     if enabled:
         normalised = normalised or axes or "".join(label for label in eq.kernel if label in eq.outputs)
