@@ -1,7 +1,7 @@
 """ONNX's own node cases (`onnx/backend/test/data/node`) through the frontend: what each one gives.
 
 Their inputs are all graph inputs; an importer of trained models needs parameters as constants. So a case is tried with
-every input computed, then with the first alone computed, then with each other one: the others become initialisers of
+every input computed, then with every other choice of computed ones, from the first on: the rest become initialisers of
 the case's own data; and where that fails, with its first output alone. The batch is axis 0 of the computed inputs.
 
 `python tests/conformance_onnx/onnx_cases.py` writes `passing.txt` and prints what fails, and why.
@@ -12,6 +12,7 @@ from __future__ import annotations
 import sys
 from collections import Counter
 from collections.abc import Iterator
+from itertools import combinations
 from pathlib import Path
 from typing import Any
 
@@ -40,10 +41,11 @@ def _values(folder: Path, word: str) -> list[Any]:
 
 
 def _choices(count: int) -> Iterator[tuple[int, ...]]:
-    if count:
-        yield tuple(range(count))
-    if count > 1:
-        yield from ((k,) for k in range(count))
+    if count > 5:
+        yield from [tuple(range(count)), *((k,) for k in range(count))]
+        return
+    for size in (count, *range(1, count)):
+        yield from combinations(range(count), size)
 
 
 def _bound(model: Any, arrays: list[Any], computed: tuple[int, ...]) -> Any:

@@ -897,7 +897,7 @@ REFUSED = {
     "batch moved": ("Transpose", ["x"], {"perm": [1, 0, 2]}, r"batch on axis 1"),
     "batch merged": ("Reshape", ["x", "minus"], {}, r"an event has 6 elements, not 3; events would be mixed"),
     "batch flattened": ("Flatten", ["x"], {"axis": 0}, r"attribute 'axis' = 0: events .* would be mixed"),
-    "concat constant": ("Concat", ["x", "c"], {"axis": 1}, r"joins a constant"),
+    "concat constant": ("Concat", ["x", "c"], {"axis": 1}, r"would act on the batch axis"),
     "batch constant": ("Add", ["x", "c"], {}, r"would act on the batch axis"),
     "training": ("BatchNormalization", ["x", "v", "v", "v", "v"], {"training_mode": 1}, r"'training_mode' = 1"),
     "no such tensor": ("Relu", ["nothing"], {}, r"reads tensor 'nothing', which nothing makes"),

@@ -79,7 +79,12 @@ PURE = _SHAPES_ONLY | {
     *("Expand", "Floor", "Gather", "Gemm", "Greater", "GreaterOrEqual", "Less", "LessOrEqual", "Log", "MatMul", "Max"),
     *("Min", "Mod", "Mul", "Neg", "Not", "Or", "Pow", "Range", "Reciprocal", "ReduceMax", "ReduceMean", "ReduceMin"),
     *("ReduceProd", "ReduceSum", "Relu", "Round", "Shape", "Sigmoid", "Sign", "Sin", "Size", "Slice", "Split", "Sqrt"),
-    *("Sub", "Sum", "Tanh", "Tile", "Where", "Xor", "CastLike", "PRelu", "Mean"),
+    *("Sub", "Sum", "Tanh", "Tile", "Where", "Xor", "CastLike", "PRelu", "Mean", "Softmax", "LogSoftmax", "Softplus"),
+    *("CumSum", "DepthToSpace", "Einsum", "EyeLike", "GatherElements", "GatherND", "Hardmax", "HardSigmoid", "IsInf"),
+    *("IsNaN", "LeakyRelu", "LpNormalization", "OneHot", "Pad", "ReduceL1", "ReduceL2", "ReduceLogSum", "Trilu"),
+    *("ReduceLogSumExp", "ReduceSumSquare", "Resize", "ScatterElements", "ScatterND", "SpaceToDepth", "TopK", "Elu"),
+    *("ArgMax", "ArgMin", "Atan", "Cosh", "Sinh", "Asin", "Acos", "Tan", "Selu", "Softsign", "Gelu", "BitShift"),
+    *("BitwiseAnd", "BitwiseOr", "BitwiseXor", "BitwiseNot", "Mish", "Celu", "ReverseSequence", "Conv", "Identity"),
 }
 """Standard operators that are evaluated on constants, by the reference implementation of the `onnx` package."""
 

@@ -26,6 +26,7 @@ RANGES = {
     4: (0, 65535),  # UINT16
     5: (-32768, 32767),  # INT16
     6: (-(1 << 31), (1 << 31) - 1),  # INT32
+    7: (-(1 << 31), (1 << 31) - 1),  # INT64, of which a port takes 32 bits and saturates
     9: (0, 1),  # BOOL
     12: (0, (1 << 32) - 1),  # UINT32
     21: (0, 15),  # UINT4
@@ -182,7 +183,7 @@ def integer_input(net: NetworkBuilder, name: str, tensor: str, kind: int) -> str
     """Give a model input of an ONNX integer type that type; the Network's values are the integers."""
     if kind not in RANGES:
         raise UnsupportedError(
-            f"input {name!r}: elements of ONNX type {kind}; floats and integers of up to 32 bits are supported",
+            f"input {name!r}: elements of ONNX type {kind}; floats and signed integers of up to 64 bits are supported",
             hint="cast the input to float32 before the model",
         )
     lo, hi = RANGES[kind]

@@ -21,6 +21,7 @@ from hardwire.frontends import _onnx_qdq as qdq
 from hardwire.frontends._onnx_constants import BATCHES, PURE, QUANTISERS, Constant, attributes, constant_node, evaluate
 from hardwire.frontends._onnx_file import check, live_digest, onnx_package, opset_of, read_file, tensor
 from hardwire.frontends._onnx_qdq import Integers
+from hardwire.frontends._onnx_rewrite import refusal, written_out
 from hardwire.layers import _onnx as rules
 from hardwire.layers import import_rule
 from hardwire.network.graph import Network, NetworkBuilder, Shape
@@ -39,9 +40,9 @@ _KEEP_INTEGERS = {"Identity", "Reshape", "Flatten", "Squeeze", "Unsqueeze", "Tra
 
 _MOVE_INTEGERS = {
     *("Slice", "Split", "Gather", "Tile", "Expand", "Concat", "Min", "Max", "ReduceMax", "ReduceMin", "Where"),
-    *("DepthToSpace", "SpaceToDepth", "MaxPool", "And", "Or", "Xor", "Not"),
+    *("DepthToSpace", "SpaceToDepth", "MaxPool", "And", "Or", "Xor", "Not", "GatherElements", "GatherND"),
 }
-_DECIDE_ON_INTEGERS = {"Less", "LessOrEqual", "Greater", "GreaterOrEqual", "Equal"}
+_DECIDE_ON_INTEGERS = {"Less", "LessOrEqual", "Greater", "GreaterOrEqual", "Equal", "OneHot"}
 """Operators that cannot overflow on tensors that hold the integers themselves."""
 
 _FLOATS = (1, 10, 11, 16)
@@ -96,6 +97,7 @@ class _Walk:
         if model.functions:
             model = self._inlined(model)
         self.graph = model.graph
+        self.nodes = written_out(model.graph.node, STANDARD)
         self.constants: dict[str, Constant] = {}
         self.tensors: dict[str, str] = {}
         self.places: dict[str, int] = {}
@@ -118,7 +120,7 @@ class _Walk:
             raise ModelError(f"{self.what}: its functions cannot be put in place ({error})") from None
 
     def _source(self, model: Any, digest: str) -> dict[str, Any]:
-        ops = {(node.domain, node.op_type) for node in self.graph.node}
+        ops = {(node.domain, node.op_type) for node in self.nodes}
         kind = "onnx"
         if any(op in ("QuantizeLinear", "DequantizeLinear") for _, op in ops):
             kind = "onnx-qdq"
@@ -202,7 +204,7 @@ class _Walk:
 
     def _order(self) -> list[Any]:
         """Nodes that the outputs need, each after those that it reads; the file's order where that is one."""
-        nodes = list(self.graph.node)
+        nodes = self.nodes
         producer: dict[str, int] = {}
         for index, node in enumerate(nodes):
             for key in node.output:
@@ -288,7 +290,7 @@ class _Walk:
             self._quantise(node, name, operands)
         elif standard and node.op_type == "DequantizeLinear":
             self._dequantise(node, name, operands)
-        elif standard and node.op_type in ("Identity", "Dropout", "Cast") and computed:
+        elif standard and node.op_type in ("Identity", "Dropout", "Cast", "CastLike") and computed:
             self._pass(node, name, operands)
         elif not computed and node.input:
             self._fold(node, name, operands)
@@ -350,6 +352,11 @@ class _Walk:
 
     def _unknown(self, node: Any, name: str) -> UnsupportedError:
         domain = node.domain or "ai.onnx"
+        known = refusal(str(node.op_type)) if node.domain in STANDARD else None
+        if known is not None:
+            return UnsupportedError(
+                f"layer {name!r}: operator {node.op_type!r} is not supported: {known[0]}", hint=f"instead: {known[1]}"
+            )
         return UnsupportedError(
             f"layer {name!r}: operator {node.op_type!r} of domain {domain!r} (opset {self.opset}) is not supported",
             hint="replace it by operators that are (hardwire.layers.supported('onnx') lists them)",
@@ -444,7 +451,8 @@ class _Walk:
         result = rule(record, self.net)
         record.finish()
         self._bind(end, name, result)
-        if kept is not None and node.op_type not in _DECIDE_ON_INTEGERS:
+        rows = node.op_type == "Gather" and operands[0] is not None  # of a table of real numbers
+        if kept is not None and node.op_type not in _DECIDE_ON_INTEGERS and not rows:
             self.integers.update((key, kept) for key in end.output if key)
         elif node.op_type in ("ArgMax", "ArgMin", "TopK"):
             self.integers[end.output[-1]] = Integers()
@@ -547,6 +555,9 @@ class _Walk:
         """Identity, Dropout at inference, and casts that keep the value: no node."""
         record = self._record(node, name, operands)
         key, output = node.input[0], node.output[0]
+        if operands[0] is not None and node.op_type == "CastLike" and node.input[1] not in self.integers:
+            self.constants[output] = operands[0]  # to the float type of a computed tensor
+            return
         if operands[0] is not None:
             raise UnsupportedError(f"layer {name!r} ({node.op_type}): operand 0 is a constant, another is computed")
         integers = self.integers.get(key)
@@ -557,9 +568,9 @@ class _Walk:
             rules.scalar(record, 1, 0.5)
             if rules.scalar(record, 2, 0.0):
                 raise record.unsupported("training_mode", True, "the model was exported for training")
-        elif node.op_type == "Cast":
-            target = int(record.take("to"))
+        elif node.op_type in ("Cast", "CastLike"):
             record.ignore("saturate", "round_mode")
+            target = int(record.take("to")) if node.op_type == "Cast" else self._like(node, record, operands)
             if target in _FLOATS and (integers is None or integers.quantiser is None):
                 integers = None
             elif integers is None or integers.quantiser is not None or target not in (6, 7):
@@ -569,9 +580,17 @@ class _Walk:
         if integers is not None:
             self.integers[output] = integers
 
+    def _like(self, node: Any, record: Record, operands: list[Constant | None]) -> int:
+        """ONNX type of the second operand of `CastLike`."""
+        key, operand = node.input[1], operands[1]
+        if operand is None:
+            return 7 if key in self.integers else 1
+        record.array("1")
+        return self.types.get(key) or int(self.onnx.helper.np_dtype_to_tensor_dtype(operand.array.dtype))
+
     def _output(self, name: str) -> str:
         if name in self.places:
-            maker = next(node for node in self.graph.node if name in node.output)
+            maker = next(node for node in self.nodes if name in node.output)
             raise UnsupportedError(
                 f"layer {_name(maker)!r}: output {name!r} has the batch on axis {self.places[name]}, not in front",
                 hint="transpose it at the end of the model, or export with batch_first=True",

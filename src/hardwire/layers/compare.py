@@ -145,11 +145,15 @@ def _onnx_compare(record: Record, net: NetworkBuilder) -> str:
 
 @imports("onnx", "And", "Or")
 def _onnx_logic(record: Record, net: NetworkBuilder) -> str:
-    """Of two tensors of 0 and 1: the smaller, the larger."""
-    if len(record.inputs) != 2:
-        raise UnsupportedError(f"layer {record.name!r} ({record.kind}): two computed operands are supported")
-    _same_rank(record, net)
-    return net.add({"And": "minimum", "Or": "maximum"}[record.kind], record.name, list(record.inputs))
+    """Of two tensors of 0 and 1, one of them maybe constant: the smaller, the larger."""
+    kind = {"And": "minimum", "Or": "maximum"}[record.kind]
+    if len(record.inputs) == 2:
+        _same_rank(record, net)
+        return net.add(kind, record.name, list(record.inputs))
+    (x,) = record.inputs
+    values = onnx.constant(record, 0 if onnx.has(record, 0) else 1)
+    constant = onnx.without_batch(record, values, net.shape(x), "a constant")
+    return net.add(kind, record.name, [x], {}, {"constant": (constant != 0).astype(np.float64)})
 
 
 @imports("onnx", "Not")

@@ -227,10 +227,9 @@ def _torch_linear(record: Record, net: NetworkBuilder) -> str:
 
 @imports("torch", "aten.addmm.default")
 def _torch_addmm(record: Record, net: NetworkBuilder) -> str:
-    """`beta · bias + alpha · (x @ kernel)`, both factors one."""
-    for factor in ("beta", "alpha"):
-        record.expect(factor, 1, 1.0)
-    x, kernel, bias = torch.single(record), record.array("2"), torch.constant(record, 0, 1)
+    """`beta · bias + alpha · (x @ kernel)`."""
+    beta, alpha = torch.number(record, "beta", 1.0), torch.number(record, "alpha", 1.0)
+    x, kernel, bias = torch.single(record), record.array("2") * alpha, torch.constant(record, 0, 1) * beta
     return net.add("dense", record.name, [x], {}, {"kernel": kernel, "bias": np.broadcast_to(bias, kernel.shape[1:])})
 
 

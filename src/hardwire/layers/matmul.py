@@ -8,12 +8,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from math import prod
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from hardwire.errors import ModelError, UnsupportedError
 from hardwire.fixed import Floats
 from hardwire.ir.builder import KernelBuilder
+from hardwire.layers import _onnx as onnx
 from hardwire.layers import _torch as torch
 from hardwire.layers._axes import without_batch
 from hardwire.layers._base import Example, Layer, imports
@@ -133,15 +136,41 @@ def einsum(record: Record, net: NetworkBuilder, equation: str, a: str, b: str) -
     return net.add("transpose", record.name, [y], {"perm": tuple(order.index(letter) for letter in out)})
 
 
+def einsum_with(
+    record: Record, net: NetworkBuilder, equation: str, constant: NDArray[Any] | None, *, left: bool
+) -> str:
+    """Add the einsum of one tensor and a constant (`left`: in front of it), or of one tensor alone."""
+    if len(record.inputs) != 1:
+        raise UnsupportedError(f"layer {record.name!r} ({record.kind}): one or two operands are supported")
+    terms, arrow, output = equation.replace(" ", "").partition("->")
+    operands = terms.split(",")
+    if not arrow:
+        # Letters that occur once, in alphabetical order.
+        letters = "".join(operands).replace(".", "")
+        output = "".join(sorted(letter for letter in set(letters) if letters.count(letter) == 1))
+        output = ("..." if "..." in terms else "") + output
+    if len(operands) == 1:
+        constant, operands = np.ones(()), [*operands, ""]
+    elif left:
+        operands.reverse()
+    if constant is None or len(operands) != 2:
+        raise record.unsupported("equation", equation, "one or two operands are supported")
+    wanted = {"equation": f"{operands[0]},{operands[1]}->{output}"}
+    return net.add("einsum", record.name, [record.inputs[0]], wanted, {"kernel": constant})
+
+
 # --- ONNX (`MatMul` in dense.py hands two computed tensors to `product`)
 
 
 @imports("onnx", "Einsum")
 def _onnx_einsum(record: Record, net: NetworkBuilder) -> str:
-    """Einsum of two computed tensors."""
-    if len(record.inputs) != 2 or record.has_array("0") or record.has_array("1"):
-        raise UnsupportedError(f"layer {record.name!r} (Einsum): two computed operands are supported")
-    return einsum(record, net, str(record.take("equation")), *record.inputs)
+    """Einsum of one tensor, of two, or of one and a constant."""
+    equation = str(record.take("equation"))
+    if len(record.inputs) == 2 and not record.array_keys():
+        return einsum(record, net, equation, *record.inputs)
+    constant = next((position for position in (0, 1) if record.has_array(str(position))), None)
+    values = None if constant is None else onnx.constant(record, constant).astype(np.float64)
+    return einsum_with(record, net, equation, values, left=constant == 0)
 
 
 # --- PyTorch (`matmul` in dense.py hands two computed tensors to `product`)
@@ -158,11 +187,14 @@ def _torch_bmm(record: Record, net: NetworkBuilder) -> str:
 
 @imports("torch", "aten.einsum.default")
 def _torch_einsum(record: Record, net: NetworkBuilder) -> str:
-    """`einsum(equation, a, b)` of two computed tensors."""
+    """`einsum(equation, …)` of one tensor, of two, or of one and a constant."""
     record.expect("path", None)
-    if len(record.inputs) != 2:
-        raise UnsupportedError(f"layer {record.name!r} ({record.kind}): two computed operands are supported")
-    return einsum(record, net, str(record.take("equation")), *record.inputs)
+    equation = str(record.take("equation"))
+    if len(record.inputs) == 2 and not record.array_keys():
+        return einsum(record, net, equation, *record.inputs)
+    constant = next((place for place in (0, 1) if record.has_array(f"1.{place}")), None)
+    values = None if constant is None else record.array(f"1.{constant}").astype(np.float64)
+    return einsum_with(record, net, equation, values, left=constant == 0)
 
 
 # --- Keras

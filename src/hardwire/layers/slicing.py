@@ -200,10 +200,27 @@ def _onnx_split(record: Record, net: NetworkBuilder) -> list[str]:
 
 @imports("onnx", "Gather")
 def _onnx_gather(record: Record, net: NetworkBuilder) -> str:
-    """By constant indices along an axis behind the batch."""
+    """By constant indices along an axis behind the batch; rows of a constant table by computed ones."""
+    if tuple(record.versions["variables"]) == (1,):
+        return _onnx_rows(record, net)
     x = onnx.data(record, "the operand of indices,")
     axis = onnx.axis_of(record, int(record.take("axis", 0)), len(net.shape(x)))
     return gathered(net, record.name, x, axis, onnx.whole(record, onnx.constant(record, 1), "index"))
+
+
+def _onnx_rows(record: Record, net: NetworkBuilder) -> str:
+    """An embedding: rows (of any shape) of a constant table; a negative index counts from the end."""
+    (x,) = record.inputs
+    axis = int(record.take("axis", 0))
+    table = onnx.constant(record, 0)
+    if axis % max(table.ndim, 1):
+        raise record.unsupported("axis", axis, "of a constant table by computed indices, 0 is supported")
+    negative = net.add("compare", f"{record.name}_negative", [x], {"relation": "less"}, {"constant": np.float64(0.0)})
+    back = net.add("add", f"{record.name}_from_end", [x], {}, {"constant": np.int64(len(table))})
+    x = net.add("where", f"{record.name}_row", [negative, back, x])
+    flat = table.reshape(len(table), -1)
+    y = net.add("embedding", record.name, [x], {}, {"table": flat.astype(np.float64)})
+    return net.add("reshape", f"{record.name}_shape", [y], {"shape": (*net.shape(x), *table.shape[1:])})
 
 
 @imports("onnx", "Tile")

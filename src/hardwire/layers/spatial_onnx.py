@@ -153,16 +153,22 @@ def _onnx_conv_transpose(record: Record, net: NetworkBuilder) -> str:
     return channels_first(net, record.name, net.add("conv_transpose", record.name, [x], attrs, params))
 
 
+def window_attrs(record: Record, spatial: Sequence[int]) -> tuple[tuple[int, ...], dict[str, Any]]:
+    """Take the attributes of a pool over `spatial` axes: its size, and the attributes of a pooling node."""
+    rank = len(spatial)
+    size = per_axis(record, "kernel_shape", list(record.take("kernel_shape")), rank)
+    strides, dilation = _per_axis(record, "strides", rank), _per_axis(record, "dilations", rank)
+    ceil = bool(record.expect("ceil_mode", 0, 1))
+    pads = _pads(record, spatial, size, strides, dilation)
+    return size, pool_attrs(size, strides=strides, padding=pads, dilation=dilation, ceil=ceil)
+
+
 @imports("onnx", "MaxPool", "AveragePool")
 def _onnx_pool(record: Record, net: NetworkBuilder) -> str:
     """Windows of `kernel_shape`; of `MaxPool` the values alone."""
     x = onnx.data(record)
-    rank = spatial_rank(record, net.shape(x))
-    size = per_axis(record, "kernel_shape", list(record.take("kernel_shape")), rank)
-    strides, dilation = _per_axis(record, "strides", rank), _per_axis(record, "dilations", rank)
-    ceil = bool(record.expect("ceil_mode", 0, 1))
-    pads = _pads(record, net.shape(x)[1:], size, strides, dilation)
-    attrs = pool_attrs(size, strides=strides, padding=pads, dilation=dilation, ceil=ceil)
+    spatial_rank(record, net.shape(x))
+    _, attrs = window_attrs(record, net.shape(x)[1:])
     average: dict[str, Any] = {}
     if record.kind == "MaxPool":
         record.ignore("storage_order")  # of the indices
