@@ -275,7 +275,7 @@ def test_torch_refusals():
 
     class Late(torch.nn.Module):
         def forward(self, x):
-            return torch.softmax(x.transpose(0, 1), 0)
+            return torch.softmax(x.transpose(0, 1), 1)
 
     with pytest.raises(UnsupportedError, match=r"softmax.*batch is on axis 1"):
         load(Late(), example=torch.zeros(1, 5, 3))

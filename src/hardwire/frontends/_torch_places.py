@@ -17,8 +17,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hardwire.errors import UnsupportedError
-from hardwire.frontends._torch_late import RECURRENT
 from hardwire.network.graph import NetworkBuilder, Shape
+
+RECURRENT = ("aten.lstm.input", "aten.gru.input", "aten.rnn_tanh.input", "aten.rnn_relu.input")
+"""Operators that take their input with the batch on axis 0 or 1, and give states with the batch on axis 1."""
 
 Sizes = Sequence[int | str]
 """Sizes of a tensor as PyTorch recorded them; a string depends on the batch."""
@@ -34,6 +36,9 @@ class Place:
     axis: int
     outer: int = 1
     inner: int = 1
+
+    def __str__(self) -> str:
+        return f"{self.axis}, merged with others" if self.factors else str(self.axis)
 
     @property
     def factors(self) -> Shape:
@@ -116,8 +121,7 @@ def follow(
     if plain or kind in RECURRENT:
         return None
     refused = UnsupportedError(
-        f"layer {name!r} ({kind}): it reads a tensor whose batch is on axis {place.axis}"
-        + (" with others" if place.factors else ""),
+        f"layer {name!r} ({kind}): it reads a tensor whose batch is on axis {place}",
         hint="bring the batch to the front first (x.transpose(0, 1)), or build the layer with batch_first=True",
     )
     if any(other != place for other in others):

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from hardwire.errors import ModelError, UnsupportedError
-from hardwire.frontends import _torch_late as late
+from hardwire.frontends import _torch_places as spots
 from hardwire.frontends._archive import broken
 from hardwire.frontends._torch_aliases import Aliases, functional, renames
 from hardwire.frontends._torch_archive import DTYPES, ExportedFile
@@ -18,6 +18,7 @@ from hardwire.frontends._torch_constants import LIKE, RULES, TENSOR, evaluate, f
 from hardwire.layers import import_rule
 from hardwire.network.graph import NetworkBuilder
 from hardwire.network.records import Record
+from hardwire.network.survey import noted
 
 Batch = int | str
 """A fixed batch size, or the name of its symbol."""
@@ -36,12 +37,15 @@ class TorchWalker:
         self.graph: Mapping[str, Any] = file.module["graph"]
         self.tensors: dict[str, str] = {}
         self.late: dict[str, str] = {}
-        """Tensors whose batch is on axis 1."""
+        """Tensors whose batch is not axis 0: on axis 1, if `where` says nothing else."""
+        self.where: dict[str, spots.Place] = {}
         self.constants: dict[str, NDArray[Any]] = {}
         self.symbols: dict[str, int | None] = {}
         self.batch: Batch | None = None
         self.aliases = Aliases()
         self._names_read: set[str] = set()
+        self.lost: set[str] = set()
+        """In a survey, outputs of unsupported operators that no placeholder can stand for."""
 
     def walk(self) -> list[str]:
         """Add all nodes; returns the output tensors."""
@@ -49,7 +53,7 @@ class TorchWalker:
             self._bind_inputs()
             nodes = self.graph["nodes"]
             for node in nodes:
-                self._node(node)
+                self._tried(node)
             return self._outputs()
         except (KeyError, TypeError, AttributeError, IndexError, ValueError) as error:
             why = f"the graph is not as PyTorch writes it ({type(error).__name__}: {error})"
@@ -126,17 +130,41 @@ class TorchWalker:
             self.aliases.check("output", "output", [name])
             if name in self.late:
                 raise UnsupportedError(
-                    f"model {self.label}: output {name!r} has the batch on axis 1, not in front",
+                    f"model {self.label}: output {name!r} has the batch on axis {self._place(name)}, not in front",
                     hint="return it with the batch first (x.transpose(0, 1))",
                 )
+            if name in self.lost:
+                continue
             if name not in self.tensors:
                 raise UnsupportedError(f"model {self.label}: output {name!r} does not depend on the inputs")
             outputs.append(self.tensors[name])
-        if not outputs:
+        if not outputs and not self.lost:
             raise ModelError(f"model {self.label}: the exported program has no output")
         return outputs
 
     # Nodes.
+
+    def _tried(self, node: Mapping[str, Any]) -> None:
+        """Add a node; in a survey, go on behind an unsupported one with the shapes that PyTorch recorded."""
+        kind = str(node["target"]).removeprefix("torch.ops.")
+        made, read = _tensors(node["outputs"]), _tensors([item["arg"] for item in node["inputs"]])
+        name = self._name(node, made)
+        try:
+            if self.lost.isdisjoint(read):
+                self._node(node)
+                return
+            if kind.startswith("aten.") and import_rule("torch", kind) is None:
+                raise _unknown(name, kind)
+        except ModelError as error:
+            if not noted(error, name, kind):
+                raise
+        for output in made:
+            sizes = self._sizes(output)
+            shape = tuple(size for size in sizes[1:] if isinstance(size, int))
+            if sizes[:1] == [self.batch] and len(shape) == len(sizes) - 1:
+                self.tensors[output] = self.net.placeholder(f"{name} (unsupported)", shape)
+            else:
+                self.lost.add(output)
 
     def _node(self, node: Mapping[str, Any]) -> None:
         kind = str(node["target"]).removeprefix("torch.ops.")
@@ -151,6 +179,7 @@ class TorchWalker:
             self._symbol(node, kind, name)
             return
         inputs, arrays, attrs, operands, places, second = [], {}, {}, [], [], 0
+        batches: list[spots.Place] = []
         for position, item in enumerate(node["inputs"]):
             (form, value), *_ = item["arg"].items()
             if form == "as_none":
@@ -165,6 +194,7 @@ class TorchWalker:
             for index, tensor in enumerate(found):
                 if tensor in self.tensors or tensor in self.late:
                     places.append(position)
+                    batches.append(spots.FRONT if tensor in self.tensors else self._place(tensor))
                 if tensor in self.tensors:
                     inputs.append(self.tensors[tensor])
                 elif tensor in self.late:
@@ -203,17 +233,20 @@ class TorchWalker:
             if written:
                 self.constants[read[0]] = values[0]
             return
-        if self._moved(name, kind, attrs, inputs, outputs, second):
+        step = self._step(name, kind, attrs, arrays, inputs, batches, outputs)
+        if step is not None and step.results:
+            for output, (result, place) in zip(outputs, step.results, strict=True):
+                self._bind(name, kind, output, result, place)
             return
+        original = attrs
+        if step is not None:
+            attrs, arrays = dict(step.attrs or {}), dict(step.arrays or {})
         rule = import_rule("torch", kind)
         if rule is None and written:
             kind = next((other for other in functional(kind) if import_rule("torch", other)), kind)
             rule = import_rule("torch", kind)
         if rule is None:
-            raise UnsupportedError(
-                f"layer {name!r}: the PyTorch operator {kind!r} is not supported",
-                hint="replace it with supported operators (docs: layers), or report it with the model",
-            )
+            raise _unknown(name, kind)
         versions = {
             "batch": self.batch,
             "dtype_in": self._dtype(_first_tensor(node)),
@@ -232,8 +265,14 @@ class TorchWalker:
         results = [made] if isinstance(made, str) else made
         for output, result in zip(outputs, results, strict=False):
             sizes = self._sizes(output)
+            if step is not None:
+                rank = len(self.net.shape(inputs[0])) - len(step.place.factors) + 1
+                gone = spots.removed_axes(kind, original, step.place, rank)
+                moved = spots.found_place(self.net.shape(result), sizes, step.place, self.batch or 0, gone)
+                self._bind(name, kind, output, result, moved)
+                continue
             apart = len(sizes) > 1 and sizes[1] == self.batch and (sizes[0], *sizes[2:]) == self.net.shape(result)
-            if apart and (second or (kind in late.RECURRENT and output != outputs[0])):
+            if apart and (second or (kind in spots.RECURRENT and output != outputs[0])):
                 self.late[output] = result
                 continue
             self._check_shape(name, kind, output, result)
@@ -255,26 +294,37 @@ class TorchWalker:
             raise UnsupportedError(f"layer {name!r} ({kind}): its shape {sizes} depends on the batch")
         return filled_like(name, kind, [int(size) for size in shape], attrs, self._dtype(output))
 
-    def _moved(
-        self, name: str, kind: str, attrs: Mapping[str, Any], inputs: list[str], outputs: list[str], second: int
-    ) -> bool:
-        """Follow the batch to axis 1 and back; False for an operator that a rule imports."""
-        if len(inputs) == 1 and late.swaps(kind, attrs) and self.net.shape(inputs[0]):
-            (self.tensors if second else self.late)[outputs[0]] = inputs[0]
-            return True
-        if not second:
-            return False
-        found = late.chosen(kind, attrs, self.net, name, inputs[0]) if len(inputs) == 1 else None
-        if found is not None:
-            self._check_shape(name, kind, outputs[0], found)
-            self.tensors[outputs[0]] = found
-            return True
-        if not late.may_read(kind) or second != len(inputs):
+    def _place(self, tensor: str) -> spots.Place:
+        return self.where.get(tensor, spots.Place(1))
+
+    def _step(
+        self,
+        name: str,
+        kind: str,
+        attrs: Mapping[str, Any],
+        arrays: Mapping[str, NDArray[Any]],
+        inputs: list[str],
+        places: list[spots.Place],
+        outputs: list[str],
+    ) -> spots.Step | None:
+        """Follow the batch to other axes and back; None for an operator that a rule imports as it stands."""
+        if kind in spots.RECURRENT and any(place != places[0] or place.factors for place in places):
             raise UnsupportedError(
-                f"layer {name!r} ({kind}): it reads a tensor whose batch is on axis 1",
+                f"layer {name!r} ({kind}): it reads tensors with the batch on different axes",
                 hint="bring the batch to the front first (x.transpose(0, 1)), or build the layer with batch_first=True",
             )
-        return False
+        sizes = [self._sizes(output) for output in outputs]
+        return spots.follow(name, kind, attrs, arrays, self.net, inputs, places, sizes, self.batch or 0)
+
+    def _bind(self, name: str, kind: str, output: str, result: str, place: spots.Place | None) -> None:
+        """Let a tensor of the file be one of the Network, with the batch at `place`."""
+        sizes = self._sizes(output)
+        fits = place is not None and spots.found_place(self.net.shape(result), sizes, place, self.batch or 0) == place
+        if place is None or place == spots.FRONT or not fits:
+            self._check_shape(name, kind, output, result)
+            self.tensors[output] = result
+            return
+        self.late[output], self.where[output] = result, place
 
     def _read(self) -> set[str]:
         """Names of all tensors that a node or the model's output reads."""
@@ -346,6 +396,18 @@ class TorchWalker:
         if not path:
             return own
         return path if module.startswith("torch.nn.modules.") else f"{path}.{own}"
+
+
+def _unknown(name: str, kind: str) -> UnsupportedError:
+    return UnsupportedError(
+        f"layer {name!r}: the PyTorch operator {kind!r} is not supported",
+        hint="replace it with supported operators (docs: layers), or report it with the model",
+    )
+
+
+def _tensors(arguments: Iterable[Mapping[str, Any]]) -> list[str]:
+    """Names of all tensors among arguments or outputs."""
+    return [name for item in arguments for form in item for name in _tensor_names(form, item[form]) or []]
 
 
 def _tensor_names(form: str, value: Any) -> list[str] | None:
