@@ -15,6 +15,7 @@ import math
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -24,9 +25,11 @@ from hardwire.errors import ContractError, DataError, ModelError
 from hardwire.fixed import Floats, Ints, Overflow, Rounding, width_of
 from hardwire.layers import layer_of
 from hardwire.layers._scales import column_codes
+from hardwire.network.extremes import Extremes, extremes, values_a_row
 from hardwire.network.graph import Network, Node, typed
 from hardwire.network.prepare import QUANTISED_BITS
-from hardwire.network.reference import forward, forward_all
+from hardwire.network.reference import forward
+from hardwire.network.replay import Replay
 from hardwire.quantiser import Quantiser
 from hardwire.solver import csd_weight
 
@@ -35,6 +38,11 @@ Metric = Callable[[list[Floats]], float]
 
 _START_BITS = 12
 """Significant bits that the search starts from."""
+_KEPT_VALUES = 1 << 25
+"""Tensor values that the search keeps, so that a step computes only what comes behind its change."""
+_KEPT_NODES = 4
+_LEAST_ROWS = 32
+"""Rows that are looked at whatever the size of the tensors."""
 _MAX_TABLE_BITS = 10
 """Widest input that calibration gives to a table."""
 
@@ -110,10 +118,11 @@ def calibrate(
 
     `data`: one array (N, *shape) per input. Without `metric` the outputs keep `fidelity` (see `fidelity_of`); with
     one, they keep `metric(outputs) ≥ metric(float outputs) - tolerance`, where outputs are those of the first `rows`
-    rows of data. With `only_open` the network is a quantised one: only results of tables that it leaves without a type
-    get one, and the tensors `narrow`. `progress(steps, figure)` follows the search. Raises `DataError` for unfit data,
-    `ModelError` when even the finest types miss the target, `ContractError` for a fidelity outside (0, 1] or a
-    tolerance below 0.
+    rows of data. Ranges are those of the first `rows` rows; fidelity is measured on fewer of them, evenly spread, where
+    the tensors of all would not fit into 256 MiB. With `only_open` the network is a quantised one: only results of
+    tables that it leaves without a type get one, and the tensors `narrow`. `progress(steps, figure)` follows the
+    search. Raises `DataError` for unfit data, `ModelError` when even the finest types miss the target, `ContractError`
+    for a fidelity outside (0, 1] or a tolerance below 0.
     """
     # Written so that NaN fails.
     if metric is None and not 0.0 < fidelity <= 1.0:
@@ -122,12 +131,12 @@ def calibrate(
         raise ContractError(f"tolerance is {tolerance}: it must be a number from 0 on")
     arrays = check_data(network, data)
     arrays = [x[:rows] for x in arrays]
-    tensors = forward_all(network, arrays)
-    reference = [tensors[name] for name in network.outputs]
-    search = _Search(network, tensors, only_open, narrow)
+    search = _Search(network, extremes(network, arrays), only_open, narrow)
+    run = _runner(network, arrays, all_rows=metric is not None)
+    reference = run.outputs(network)
 
     def figure(plan: _Plan) -> float:
-        outputs = forward(search.build(plan), arrays)
+        outputs = run.outputs(search.build(plan))
         return metric(outputs) if metric is not None else fidelity_of(reference, outputs)
 
     target = metric(reference) - tolerance if metric is not None else fidelity
@@ -148,7 +157,7 @@ def calibrate(
             f"calibration of {network.name!r}: {_START_BITS}-bit types give {best:.6g}, the target is {target:.6g}",
             hint="a lower fidelity target, or quantisation-aware training",
         )
-    plan, best, steps = search.descend(plan, best, figure, target, progress)
+    plan, best, steps = search.descend(plan, best, figure, run.settle, target, progress)
     final = search.build(plan)
     return Calibration(final, search.types(plan), best, target, measure, search.cost(plan), steps)
 
@@ -157,8 +166,38 @@ def first_types(
     network: Network, data: Sequence[Floats], *, only_open: bool = False, narrow: Collection[str] = ()
 ) -> Network:
     """Return the network with the widest types that `calibrate` would try, those that its search starts from."""
-    search = _Search(network, forward_all(network, data), only_open, narrow)
+    search = _Search(network, extremes(network, data), only_open, narrow)
     return search.build(search.start())
+
+
+class _InParts:
+    """Forward passes some rows at a time, where all tensors of all rows together are too many to keep."""
+
+    def __init__(self, arrays: Sequence[Floats], step: int) -> None:
+        self.arrays = arrays
+        self.step = step
+
+    def outputs(self, network: Network) -> list[Floats]:
+        """Return the network's outputs on all rows."""
+        starts = range(0, len(self.arrays[0]), self.step)
+        parts = [forward(network, [x[start : start + self.step] for x in self.arrays]) for start in starts]
+        return [np.concatenate(outputs) for outputs in zip(*parts, strict=True)]
+
+    def settle(self) -> None:
+        """Nothing is kept."""
+
+
+def _runner(network: Network, arrays: Sequence[Floats], all_rows: bool) -> Replay | _InParts:
+    """What runs the search's networks: on as many rows as fit into memory, or on all, in parts, if they must be."""
+    # Every tensor may get a quantised one beside it.
+    fit = max(_LEAST_ROWS, _KEPT_VALUES // (2 * values_a_row(network)))
+    n = len(arrays[0])
+    if n <= fit:
+        return Replay(arrays)
+    if all_rows:
+        return _InParts(arrays, fit)
+    chosen = np.linspace(0, n - 1, fit).astype(np.int64)
+    return Replay([x[chosen] for x in arrays])
 
 
 def _unvarying(network: Network, reference: Sequence[Floats]) -> str | None:
@@ -205,17 +244,16 @@ def _integer_bits(low: Floats, high: Floats) -> Ints:
 class _Search:
     """The sites of a network, their ranges, and the networks that plans give."""
 
-    def __init__(
-        self, network: Network, tensors: Mapping[str, Floats], only_open: bool, narrow: Collection[str]
-    ) -> None:
+    def __init__(self, network: Network, found: Extremes, only_open: bool, narrow: Collection[str]) -> None:
         self.network = network
-        self.tensors = tensors
+        self.found = found
         self.sites: dict[str, tuple[bool, Ints, int]] = {}
         self.inside: dict[str, tuple[str, ...]] = {}
         """Names of the tensors inside a node that have sites, by the node's name."""
         self.finer: dict[str, Ints] = {}
         """Fractional bits that each channel of an input has beyond the site's; its weights have as many fewer."""
-        self._kept_digits: dict[str, Floats] = {}
+        self._nodes: dict[str, dict[Any, Node]] = {}
+        self._row_digits: dict[tuple[str, int | None], Floats] = {}
         self.producers = {out: node for node in network.nodes for out in node.outputs}
         if only_open:
             self._open_sites(narrow)
@@ -251,8 +289,7 @@ class _Search:
         layer = layer_of(node)
         if layer.inexact(node) and node.attrs.get("output") is None:
             self._site(node.outputs[0], _MAX_TABLE_BITS + 6)
-        inputs = [self.tensors[name] for name in node.inputs]
-        within = {} if node.attrs.get("types") else layer.internal_sites(node, inputs)
+        within = self.found.inside.get(node.name, {})
         for name, site in within.items():
             self._site(f"{node.name}/{name}", _MAX_TABLE_BITS if site.table else _MAX_TABLE_BITS + 6, site.values)
         self.inside[node.name] = tuple(within)
@@ -262,7 +299,7 @@ class _Search:
             signed, bits, old = self.sites[tensor]
             self.sites[tensor] = (signed, bits, min(old, limit))
             return
-        x = self.tensors[tensor] if values is None else values
+        x = self.found.tensors[tensor] if values is None else values
         channel = x.ndim - 1 if values is not None else 1 + _channel_axis(self.network, tensor, x.ndim - 1)
         others = tuple(axis for axis in range(x.ndim) if axis == 0 or axis != channel)
         low, high = (
@@ -286,6 +323,8 @@ class _Search:
                 if np.any(largest > 0):
                     bits = _integer_bits(largest, largest)
                     self.finer[name] = np.where(largest > 0, bits - bits.max(), 0).astype(np.int64)
+        self._nodes.clear()
+        self._row_digits.clear()
         return bool(self.finer)
 
     def _rows(self, node: Node) -> Any:
@@ -325,9 +364,8 @@ class _Search:
 
         def quantise(tensor: str) -> None:
             if tensor in self.sites:
-                name = typed(tensor)
-                attrs = {"quantiser": self.quantiser(tensor, plan.frac[f"t:{tensor}"])}
-                nodes.append(Node("quantise", name, (tensor,), (name,), attrs))
+                name, frac = typed(tensor), plan.frac[f"t:{tensor}"]
+                nodes.append(self._once(name, frac, lambda: self._quantise(tensor, frac)))
                 shapes[name] = shapes[tensor]
                 renamed[tensor] = name
 
@@ -335,25 +373,51 @@ class _Search:
             quantise(tensor)
         for node in self.network.nodes:
             inputs = tuple(renamed.get(name, name) for name in node.inputs)
-            fresh = node.with_(inputs=inputs)
-            site = f"w:{node.name}"
-            if site in plan.frac:
-                fresh = fresh.with_(params=self._rounded(node, plan.frac[site], plan))
-            elif node in self.kept:
-                fresh = fresh.with_(params=self._biased(node, plan))
-            if within := self.inside[node.name]:
-                keys = {name: f"{node.name}/{name}" for name in within}
-                types = {name: self.quantiser(key, plan.frac[f"t:{key}"]) for name, key in keys.items()}
-                fresh = fresh.with_(attrs={**fresh.attrs, "types": types})
+            key = (inputs, self._choices(node, plan))
+            nodes.append(self._once(node.name, key, partial(self._chosen, node.with_(inputs=inputs), node, plan)))
             output = node.outputs[0]
-            if layer_of(node).inexact(node) and f"t:{output}" in plan.frac:
-                quantiser = self.quantiser(output, plan.frac[f"t:{output}"])
-                nodes.append(fresh.with_(attrs={**fresh.attrs, "output": quantiser}))
-                continue
-            nodes.append(fresh)
-            quantise(output)
+            if not (layer_of(node).inexact(node) and f"t:{output}" in plan.frac):
+                quantise(output)
         outputs = tuple(renamed.get(name, name) for name in self.network.outputs)
         return self.network.with_(nodes=tuple(nodes), shapes=shapes, outputs=outputs)
+
+    def _once(self, name: str, key: Any, make: Callable[[], Node]) -> Node:
+        """A node that plans with the same choices share, so that `Replay` knows it again; the last few are kept."""
+        known = self._nodes.setdefault(name, {})
+        if key not in known:
+            if len(known) >= _KEPT_NODES:
+                del known[next(iter(known))]
+            known[key] = make()
+        return known[key]
+
+    def _quantise(self, tensor: str, frac: int) -> Node:
+        name = typed(tensor)
+        return Node("quantise", name, (tensor,), (name,), {"quantiser": self.quantiser(tensor, frac)})
+
+    def _choices(self, node: Node, plan: _Plan) -> tuple[Any, ...]:
+        """Everything of a plan that a node depends on."""
+        within = tuple(plan.frac[f"t:{node.name}/{name}"] for name in self.inside[node.name])
+        output = plan.frac.get(f"t:{node.outputs[0]}") if layer_of(node).inexact(node) else None
+        weights = plan.frac.get(f"w:{node.name}")
+        added = None if weights is None and node not in self.kept else self._input_frac(node, plan)
+        return weights, added, within, output
+
+    def _chosen(self, fresh: Node, node: Node, plan: _Plan) -> Node:
+        """Return `fresh`, which is `node` on its new inputs, with the plan's weights and types."""
+        site = f"w:{node.name}"
+        if site in plan.frac:
+            fresh = fresh.with_(params=self._rounded(node, plan.frac[site], plan))
+        elif node in self.kept:
+            fresh = fresh.with_(params=self._biased(node, plan))
+        if within := self.inside[node.name]:
+            keys = {name: f"{node.name}/{name}" for name in within}
+            types = {name: self.quantiser(key, plan.frac[f"t:{key}"]) for name, key in keys.items()}
+            fresh = fresh.with_(attrs={**fresh.attrs, "types": types})
+        output = node.outputs[0]
+        if layer_of(node).inexact(node) and f"t:{output}" in plan.frac:
+            quantiser = self.quantiser(output, plan.frac[f"t:{output}"])
+            fresh = fresh.with_(attrs={**fresh.attrs, "output": quantiser})
+        return fresh
 
     def _input_frac(self, node: Node, plan: _Plan) -> int:
         own = roots(node.inputs[0], self.producers)
@@ -390,7 +454,6 @@ class _Search:
         """Adder bits, roughly: canonical signed digits of each weight times the width of its input channel."""
         total = 0.0
         for node in self.weighted + self.kept:
-            weights = np.atleast_1d(node.params[layer_of(node).weights[0]])
             digits = self._digits(node, plan)
             sources = [root for root in roots(node.inputs[0], self.producers) if root in self.sites]
             widths = (
@@ -398,8 +461,8 @@ class _Search:
                 if sources
                 else None
             )
-            if widths is not None and widths.size == weights.shape[0]:
-                total += float(np.sum(digits * widths.reshape(-1, *(1,) * (weights.ndim - 1))))
+            if widths is not None and widths.size == digits.size:
+                total += float(np.sum(digits * widths))
             else:
                 total += float(np.sum(digits)) * (float(widths.mean()) if widths is not None else 8.0)
         for tensor, (signed, integer, _) in self.sites.items():
@@ -408,22 +471,24 @@ class _Search:
         return total
 
     def _digits(self, node: Node, plan: _Plan) -> Floats:
-        """Canonical signed digits of each weight."""
-        if node in self.kept:
-            if node.name not in self._kept_digits:
-                weights = node.params[layer_of(node).weights[0]]
-                codes, _ = _grid(node, layer_of(node).weights[0])
-                digits = csd_weight(codes.astype(np.int64)).astype(np.float64)
-                self._kept_digits[node.name] = digits.reshape(np.atleast_1d(weights).shape)
-            return self._kept_digits[node.name]
-        codes = self._codes(node, plan.frac[f"w:{node.name}"])
-        return csd_weight(np.atleast_1d(codes).astype(np.int64)).astype(np.float64)
+        """Canonical signed digits of the weights, summed over all axes but the first."""
+        key = (node.name, plan.frac.get(f"w:{node.name}"))
+        if key not in self._row_digits:
+            name = layer_of(node).weights[0]
+            if node in self.kept:
+                codes = np.asarray(_grid(node, name)[0]).reshape(np.atleast_1d(node.params[name]).shape)
+            else:
+                codes = np.atleast_1d(self._codes(node, plan.frac[f"w:{node.name}"]))
+            digits = csd_weight(codes.astype(np.int64)).astype(np.float64)
+            self._row_digits[key] = digits.sum(axis=tuple(range(1, digits.ndim)))
+        return self._row_digits[key]
 
     def descend(
         self,
         plan: _Plan,
         best: float,
         figure: Callable[[_Plan], float],
+        settle: Callable[[], None],
         target: float,
         progress: Callable[[int, float], None] | None,
     ) -> tuple[_Plan, float, int]:
@@ -435,6 +500,7 @@ class _Search:
         steps = 0
         scores = dict.fromkeys(plan.frac, np.inf)
         cost = self.cost(plan)
+        settle()
         while scores:
             site = max(sorted(scores), key=lambda name: scores[name])
             candidate = plan.stepped(site)
@@ -447,6 +513,7 @@ class _Search:
             scores[site] = (cost - cheaper) / loss
             if scores[site] >= max(scores.values()):
                 plan, best, cost = candidate, value, cheaper
+                settle()
                 steps += 1
                 if progress is not None:
                     progress(steps, best)
