@@ -38,11 +38,16 @@ Metric = Callable[[list[Floats]], float]
 
 _START_BITS = 12
 """Significant bits that the search starts from."""
+<<<<<<< Updated upstream
 _KEPT_VALUES = 1 << 25
 """Tensor values that the search keeps, so that a step computes only what comes behind its change."""
 _KEPT_NODES = 4
 _LEAST_ROWS = 32
 """Rows that are looked at whatever the size of the tensors."""
+=======
+_COMPARED_BITS = 20
+"""The same of an input that is only compared, whose features are of any size and whose bits cost little."""
+>>>>>>> Stashed changes
 _MAX_TABLE_BITS = 10
 """Widest input that calibration gives to a table."""
 
@@ -252,13 +257,20 @@ class _Search:
         """Names of the tensors inside a node that have sites, by the node's name."""
         self.finer: dict[str, Ints] = {}
         """Fractional bits that each channel of an input has beyond the site's; its weights have as many fewer."""
+<<<<<<< Updated upstream
         self._nodes: dict[str, dict[Any, Node]] = {}
         self._row_digits: dict[tuple[str, int | None], Floats] = {}
+=======
+        self.signs: dict[str, NDArray[np.bool_]] = {}
+        """Which channels of an input that is only compared are signed."""
+        self._kept_digits: dict[str, Floats] = {}
+>>>>>>> Stashed changes
         self.producers = {out: node for node in network.nodes for out in node.outputs}
         if only_open:
             self._open_sites(narrow)
         else:
             self._all_sites()
+            self._compared_inputs()
         multiplying = [node for node in network.nodes if layer_of(node).multiplies(node) and layer_of(node).weights]
         self.kept = [] if only_open else [node for node in multiplying if _own_grid(node, layer_of(node).weights[0])]
         """Nodes whose weights the model brings on a grid of its own."""
@@ -274,6 +286,20 @@ class _Search:
                 for root in free_roots(node, self.producers):
                     self._site(root, _MAX_TABLE_BITS if layer.inexact(node) else _MAX_TABLE_BITS + 6)
             self._own_sites(node)
+
+    def _compared_inputs(self) -> None:
+        """Types of the network's inputs that all readers only compare with constants: a grid for every channel."""
+        for name in self.network.inputs:
+            x = self.tensors[name]
+            rows = x.reshape(-1, x.shape[-1]) if x.ndim > 1 else x[:, None]
+            found = [layer_of(node).compared(node, rows) for node in self.network.consumers(name)]
+            grids = [grid for grid in found if grid is not None]
+            if not grids or len(grids) < len(found):
+                continue
+            integer = np.max([grid.integer for grid in grids], axis=0)
+            self.finer[name] = np.max([grid.frac for grid in grids], axis=0)
+            self.signs[name] = np.any([grid.signed for grid in grids], axis=0)
+            self.sites[name] = (bool(np.any(self.signs[name])), integer, _COMPARED_BITS)
 
     def _open_sites(self, narrow: Collection[str]) -> None:
         """Results of tables that have no type, and `narrow`, with few bits where they are tables' inputs."""
@@ -329,7 +355,7 @@ class _Search:
 
     def _rows(self, node: Node) -> Any:
         """Fractional bits that each row of a node's weights has less than the node's, (rows, 1); 0 for all alike."""
-        finer = self.finer.get(node.inputs[0])
+        finer = None if node.inputs[0] in self.signs else self.finer.get(node.inputs[0])
         return 0 if finer is None else finer[:, None]
 
     def _codes(self, node: Node, frac: int) -> Floats:
@@ -341,7 +367,8 @@ class _Search:
         plan = _Plan()
         for tensor, (signed, bits, limit) in self.sites.items():
             top = int((bits + self.finer.get(tensor, 0)).max(initial=-99))
-            plan.frac[f"t:{tensor}"] = min(_START_BITS, limit) - int(signed) - max(top, -40)
+            bits_first = limit if tensor in self.signs else min(_START_BITS, limit)
+            plan.frac[f"t:{tensor}"] = bits_first - int(signed) - max(top, -40)
         for node in self.weighted:
             weights = np.ldexp(node.params[layer_of(node).weights[0]], -np.asarray(self._rows(node)))
             top = int(_integer_bits(weights, weights).max(initial=-99))
@@ -353,8 +380,9 @@ class _Search:
         signed, integer, _ = self.sites[tensor]
         fine = frac + self.finer.get(tensor, 0)
         bits = np.maximum(integer + fine, 0)
-        bits = np.where(bits > 0, bits + int(signed), 0)
-        return Quantiser.of_arrays(signed, bits, fine, Rounding.RND, Overflow.SAT)
+        signed_bits = self.signs.get(tensor, signed)
+        bits = np.where(bits > 0, bits + np.asarray(signed_bits, np.int64), 0)
+        return Quantiser.of_arrays(signed_bits, bits, fine, Rounding.RND, Overflow.SAT)
 
     def build(self, plan: _Plan) -> Network:
         """Return the network with quantisers in place and weights rounded."""
@@ -454,21 +482,43 @@ class _Search:
         """Adder bits, roughly: canonical signed digits of each weight times the width of its input channel."""
         total = 0.0
         for node in self.weighted + self.kept:
+<<<<<<< Updated upstream
             digits = self._digits(node, plan)
+=======
+            weights = np.atleast_1d(node.params[layer_of(node).weights[0]])
+>>>>>>> Stashed changes
             sources = [root for root in roots(node.inputs[0], self.producers) if root in self.sites]
             widths = (
                 np.concatenate([np.ravel(self.quantiser(r, plan.frac[f"t:{r}"]).bits) for r in sources])
                 if sources
                 else None
             )
+<<<<<<< Updated upstream
             if widths is not None and widths.size == digits.size:
                 total += float(np.sum(digits * widths))
+=======
+            own = layer_of(node).cost(node, self._integers(node, plan), widths)
+            if own is not None:
+                total += own
+                continue
+            digits = self._digits(node, plan)
+            if widths is not None and widths.size == weights.shape[0]:
+                total += float(np.sum(digits * widths.reshape(-1, *(1,) * (weights.ndim - 1))))
+>>>>>>> Stashed changes
             else:
                 total += float(np.sum(digits)) * (float(widths.mean()) if widths is not None else 8.0)
         for tensor, (signed, integer, _) in self.sites.items():
             fine = plan.frac[f"t:{tensor}"] + self.finer.get(tensor, 0)
             total += 0.5 * float(np.sum(np.maximum(integer + fine + signed, 0)))
         return total
+
+    def _integers(self, node: Node, plan: _Plan) -> Floats:
+        """Weights in LSBs; those that the model brings on a grid of its own stay as they are."""
+        return (
+            node.params[layer_of(node).weights[0]]
+            if node in self.kept
+            else self._codes(node, plan.frac[f"w:{node.name}"])
+        )
 
     def _digits(self, node: Node, plan: _Plan) -> Floats:
         """Canonical signed digits of the weights, summed over all axes but the first."""

@@ -10,6 +10,7 @@ from hardwire.fixed import Rounding, width_of
 from hardwire.ir.ops import OpCode
 from hardwire.ir.program import Kernel
 from hardwire.schedule.circuit import Circuit
+from hardwire.targets._facts import CONSTANT_BITS
 
 
 def address_bits(lo: int, hi: int) -> int:
@@ -227,7 +228,33 @@ class Expressions:
         return f"{self._ordered(i, s)} ? {second} : {first}"
 
     def _less(self, i: int, s: int, width: int) -> str:
+        bits, a, b = self.bits, self.a[i], self.b[i]
+        if bits.lo[b] == bits.hi[b] and bits.width[a] <= CONSTANT_BITS:
+            return self._below(a, bits.lo[b], s)
+        if bits.lo[a] == bits.hi[a] and bits.width[b] <= CONSTANT_BITS:
+            return f"~({self._below(b, bits.lo[a] + 1, s)})"
         return self._ordered(i, s)
+
+    def _below(self, v: int, bound: int, s: int) -> str:
+        """Whether a value is below a constant: from the lowest bit up, a 0 where the constant has a 1 decides for it.
+
+        A few LUTs, where a carry chain would take one a bit; bits below the constant's lowest 1 are not looked at.
+        """
+        bits = self.bits
+        width, signed = bits.width[v], bits.signed(v)
+        if bound <= bits.lo[v] or bound > bits.hi[v]:
+            return literal(int(bound > bits.hi[v]), 1)
+        code = bound & ((1 << width) - 1)
+        text = ""
+        for k in range(width):
+            bit = bits.of(v, s, k, 1)
+            # The sign counts the other way round.
+            low, one = (bit, not code >> k & 1) if signed and k == width - 1 else (f"~{bit}", code >> k & 1)
+            if text:
+                text = f"{low} | ({text})" if one else f"{low} & ({text})"
+            elif one:
+                text = low
+        return text
 
     def _equal(self, i: int, s: int, width: int) -> str:
         bits, a, b = self.bits, self.a[i], self.b[i]

@@ -456,6 +456,8 @@ class _Walk:
             self.integers.update((key, kept) for key in end.output if key)
         elif node.op_type in ("ArgMax", "ArgMin", "TopK"):
             self.integers[end.output[-1]] = Integers()
+        elif node.op_type == "TreeEnsembleClassifier" and end.output[0]:
+            self.integers[end.output[0]] = Integers()
 
     def _bias(self, node: Any, kernel: Constant | None) -> tuple[Any, Constant | None]:
         """Return the Add that puts a bias onto a MatMul's result, and the bias; or the MatMul itself."""

@@ -7,7 +7,10 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar, TypeVar
 
-from hardwire.fixed import Floats
+import numpy as np
+from numpy.typing import NDArray
+
+from hardwire.fixed import Floats, Ints
 from hardwire.network.graph import NetworkBuilder, Node, Shape
 from hardwire.network.records import Record
 
@@ -67,6 +70,16 @@ class InternalSite:
     table: bool
 
 
+@dataclass(frozen=True, eq=False)
+class Grid:
+    """Types, channel by channel, of an input that a layer only compares with constants: whether `signed`, `integer`
+    bits without the sign, and fractional bits `frac` with which about as few comparisons change in every channel."""
+
+    signed: NDArray[np.bool_]
+    integer: Ints
+    frac: Ints
+
+
 class Layer(ABC):
     """One kind of node: its shape rule, float meaning and lowering to integer kernels.
 
@@ -106,6 +119,20 @@ class Layer(ABC):
     def inexact(self, node: Node) -> bool:
         """Whether fixed-point inputs of this node have no fixed-point result, so that it needs an `output` type."""
         return not self.exact
+
+    def compared(self, node: Node, x: Floats) -> Grid | None:
+        """Types for the input of a layer that only compares it, from its values `x` (rows, channels); None for others.
+
+        Such an input needs no common grid: its channels keep what their own thresholds need.
+        """
+        return None
+
+    def cost(self, node: Node, codes: Floats, widths: Floats | None) -> float | None:
+        """Adder bits, roughly, with the first of `weights` as integer `codes` and channels of `widths` bits.
+
+        None for a layer that multiplies: digits of each weight times the width of its input channel.
+        """
+        return None
 
     def internal_sites(self, node: Node, inputs: Sequence[Floats]) -> dict[str, InternalSite]:
         """Tensors inside the node that calibration gives a type, by name; the node gets them in its attr `types`."""

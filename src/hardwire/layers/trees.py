@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from hardwire.errors import ModelError, RangeError
 from hardwire.fixed import MAX_BITS, Floats
 from hardwire.ir.builder import KernelBuilder
-from hardwire.layers._base import Example, Layer
+from hardwire.layers._base import Example, Grid, Layer
 from hardwire.layers._elements import one_scale, quantised_input
 from hardwire.layers._forest import ForestBuilder, check, depth, sorted_pairs
 from hardwire.layers._leaf_codes import CodedSplit, CodedTree, Leaf, Split, Tree, leaf_codes, leaves_of
@@ -29,6 +29,12 @@ _CELLS = 1 << 22
 
 _TABLE_CODES = 1 << 8
 """Codes of an input up to which a split of several bounds is a table."""
+
+_CHANGED = 1 / 500
+"""Share of the data that rounding a feature may bring to another side of a threshold, for `compared`."""
+
+_MOST_FRAC = 40
+"""Fractional bits beyond which no feature is rounded."""
 
 MAX_LEAVES = 1 << 16
 """Leaves of one tree: entries of its table."""
@@ -74,6 +80,40 @@ class Trees(Layer):
         divisor = int(node.attrs.get("divisor", 1))
         shape = (*x.shape[:-1], len(results))
         return low.apply(node, builder.build(results), [read], shape, fractions([u / divisor for u in units]))
+
+    def compared(self, node: Node, x: Floats) -> Grid:
+        """Each feature's integer bits cover its thresholds (what is beyond saturates), not the data; its fractional
+        bits let `_CHANGED` of the data pass another number of its thresholds."""
+        p = node.params
+        feature = np.repeat(p["feature"], np.diff(p["first"]))
+        features = x.shape[1]
+        signed, integer, frac = np.zeros(features, bool), np.zeros(features, np.int64), np.zeros(features, np.int64)
+        for f in range(features):
+            bounds = np.unique(p["bound"][feature == f])
+            integer[f] = _MOST_FRAC
+            if len(bounds):
+                signed[f] = bool(np.any(x[:, f] < 0)) and bounds[0] < 0
+                # With a little room, so that a code beyond the last threshold is left.
+                integer[f] = int(np.frexp(np.abs(bounds).max() * 1.07)[1])
+                frac[f] = _needed_frac(x[:, f], bounds, -int(integer[f]))
+        unused = integer == _MOST_FRAC
+        return Grid(signed, np.where(unused, -99, integer), np.where(unused, frac.min(initial=0), frac))
+
+    def cost(self, node: Node, codes: Floats, widths: Floats | None) -> float:
+        """A table and an adder of the leaves' bits for each tree, a third of its width for each comparison."""
+        owner, trees = _owners(node), len(node.params["root"])
+        low, high = np.full((trees, codes.shape[1]), np.inf), np.full((trees, codes.shape[1]), -np.inf)
+        used = owner >= 0
+        np.minimum.at(low, owner[used], codes[used])
+        np.maximum.at(high, owner[used], codes[used])
+        total = 2.0 * float(np.sum(np.ceil(np.log2(high - low + 1))))
+        features = np.repeat(node.params["feature"], np.diff(node.params["first"]))
+        each = (
+            np.full(len(features), 8.0)
+            if widths is None or len(widths) <= features.max(initial=0)
+            else widths[features]
+        )
+        return total + float(np.sum(each)) / 3
 
     def examples(self) -> Iterator[Example]:
         """Boosted trees with shared comparisons, an average of vectors, sets of categories, trees at every position."""
@@ -282,6 +322,16 @@ class _Forest:
         if not isinstance(tree, CodedSplit):
             return self.b.const(tree)
         return self.b.select(tree.condition, self._index(tree.yes), self._index(tree.no))
+
+
+def _needed_frac(x: Floats, bounds: Floats, least: int) -> int:
+    """Fractional bits, at least `least`, with which rounding changes how many sorted `bounds` values have passed."""
+    passed = np.searchsorted(bounds, x, side="right")
+    for frac in range(least, _MOST_FRAC):
+        rounded = np.ldexp(np.floor(np.ldexp(x, frac) + 0.5), -frac)
+        if np.mean(np.abs(np.searchsorted(bounds, rounded, side="right") - passed)) <= _CHANGED:
+            return frac
+    return _MOST_FRAC
 
 
 def _widths(tree: Tree, columns: int) -> int:

@@ -111,7 +111,7 @@ class Target:
         width = facts.width.astype(np.float64)
         for code, rule in (
             ((OpCode.ADD, OpCode.SUB), facts.chain + extra * (facts.chain > 0)),
-            ((OpCode.LESS,), facts.compare + extra),
+            ((OpCode.LESS,), np.where(facts.below > 0, _tree_luts(facts.below, self.lut_size), facts.compare + extra)),
             ((OpCode.MIN, OpCode.MAX), facts.compare + extra + width),
             ((OpCode.EQUAL,), _tree_luts(2 * facts.compare, self.lut_size)),
             ((OpCode.CLAMP,), self._clamp_luts(facts)),
@@ -150,7 +150,7 @@ class Target:
         ns = np.zeros(len(kernel))
         for code, rule in (
             ((OpCode.ADD, OpCode.SUB), np.where(facts.chain > 0, chain, 0.0)),
-            ((OpCode.LESS,), compare),
+            ((OpCode.LESS,), np.where(facts.below > 0, self._below_ns(facts.below), compare)),
             ((OpCode.MIN, OpCode.MAX), compare + d.lut),
             ((OpCode.EQUAL,), self._tree_ns(2 * facts.compare)),
             ((OpCode.CLAMP,), self._clamp_ns(facts)),
@@ -195,6 +195,11 @@ class Target:
         d, size = self.delays, self.lut_size
         joined = d.lut + d.mux * np.maximum(inputs - size, 0)
         return np.where(inputs <= size + self.costs.free_mux_inputs, joined, d.lut * _levels(inputs, size))
+
+    def _below_ns(self, bits: NDArray[np.int64]) -> Floats:
+        """A comparison with a constant: a LUT for every few bits, and two parts joined a level."""
+        parts = np.ceil(np.maximum(bits, 1) / self.lut_size)
+        return self.delays.lut * (1 + np.ceil(np.log2(parts)))
 
     def _round_luts(self, kernel: Kernel, facts: Facts) -> Floats:
         looks = _rounding_looks(kernel)

@@ -16,7 +16,10 @@ from hardwire.solver.cost import AdderShapes, FullAdderCost
 Floats = NDArray[np.float64]
 Bools = NDArray[np.bool_]
 
-_ADD, _SUB, _SHL, _MUL, _CONST = (int(OpCode[name]) for name in ("ADD", "SUB", "SHL", "MUL", "CONST"))
+_ADD, _SUB, _SHL, _MUL, _LESS = (int(OpCode[name]) for name in ("ADD", "SUB", "SHL", "MUL", "LESS"))
+
+CONSTANT_BITS = 16
+"""Widest value whose comparison with a constant is a chain of LUTs; a wider one is a subtraction on a carry chain."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -34,6 +37,8 @@ class Facts:
     """Bits of the carry chain of an ADD or SUB; 0 where wires do."""
     compare: Ints
     """Bits of a comparison between a and b."""
+    below: Ints
+    """LESS with a constant: bits that are looked at, where the comparison is a chain of LUTs; else 0."""
     under_bits: Ints
     """CLAMP: bits that the test against the lower bound looks at, 0 where none is needed."""
     under_chain: Bools
@@ -83,6 +88,7 @@ def facts_of(kernel: Kernel) -> Facts:
         constant=constant,
         chain=_chains(kernel, width, zeros, args),
         compare=compare,
+        below=_below(kernel, width, a, b),
         under_bits=np.where(under_need, under_bits, 0),
         under_chain=under_need & ~under_pow & (kernel.p != 0),
         over_bits=np.where(over_need, over_bits, 0),
@@ -90,6 +96,18 @@ def facts_of(kernel: Kernel) -> Facts:
         address=widths_of(np.zeros_like(kernel.lo), kernel.hi[a] - kernel.lo[a]),
         fanout_in=fanout.astype(np.int64),
     )
+
+
+def _below(kernel: Kernel, width: Ints, a: Ints, b: Ints) -> Ints:
+    """Bits from the lowest 1 of the constant up, of values of at most `CONSTANT_BITS`."""
+    fixed_a, fixed_b = kernel.lo[a] == kernel.hi[a], kernel.lo[b] == kernel.hi[b]
+    # Above a constant is not below the next one.
+    bound = np.where(fixed_b, kernel.lo[b], kernel.lo[a] + 1)
+    bits = np.where(fixed_b, width[a], width[b])
+    lowest = np.log2(np.maximum(bound & -bound, 1).astype(np.float64)).astype(np.int64)
+    chosen = (kernel.op == _LESS) & (fixed_a != fixed_b) & (bits <= CONSTANT_BITS)
+    # The sign alone for the bound 0.
+    return np.where(chosen, np.where(bound == 0, 1, np.maximum(bits - lowest, 1)), 0)
 
 
 def _power(x: Ints) -> tuple[Ints, Bools]:
