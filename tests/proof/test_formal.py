@@ -129,3 +129,16 @@ def test_other_ports_are_no_proof() -> None:
     assume_false = prove(program, flat.with_(outputs=flat.outputs[:2]))
     assert assume_false.failures == ("the ports differ",)
     assert not assume_false.latency_balanced
+
+
+@pytest.mark.parametrize("rounding", [Rounding.RND, Rounding.TRN, Rounding.RND_CONV])
+def test_a_bit_below_all_weights_is_rounded_away_in_the_proof_as_in_the_graph(rounding: Rounding) -> None:
+    net = NetworkBuilder("even")
+    port = Quantiser.of_type(FixedType(True, 4, 0))
+    x = net.add("quantise", "q", [net.input("x", (2,))], {"quantiser": port})
+    kernel, bias = np.array([[4.0, -2.0], [-6.0, 8.0]]), np.array([11.0, 10.0])
+    x = net.add("dense", "fc", [x], {}, {"kernel": kernel, "bias": bias})
+    y = net.add("quantise", "q1", [x], {"quantiser": Quantiser.of_type(FixedType(True, 6, -1), rounding)})
+    program = simplify(lower(net.build([y]), {"x": port}))
+    circuit = schedule(flatten(program, solver), "ecp5-25k", clock_mhz=100.0)
+    assert prove(program, circuit.kernel, circuit.stage).failures == ()

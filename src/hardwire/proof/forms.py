@@ -125,7 +125,9 @@ def _rounded(form: Form, shift: int, mode: int, atoms: Atoms) -> Form:
     if mode == Rounding.RND and 0 < shift <= MAX_BITS - 2:
         # Half up is floor with the half added: one spelling for both.
         form, mode = Form(form.terms, form.constant + (1 << (shift - 1))), int(Rounding.TRN)
-    while shift and form.constant % 2 == 0 and all(coef % 2 == 0 for _, coef in form.terms):
+    floor = mode == Rounding.TRN
+    # A constant's bit below those of all terms never carries into them: floor drops it.
+    while shift and (floor or form.constant % 2 == 0) and all(coef % 2 == 0 for _, coef in form.terms):
         form = Form(tuple((atom, coef // 2) for atom, coef in form.terms), form.constant // 2)
         shift -= 1
     if shift == 0:
