@@ -103,3 +103,13 @@ def test_unfit_data_is_named(data: list[np.ndarray], text: str) -> None:
 def test_an_impossible_target_says_what_is_possible() -> None:
     with pytest.raises(ModelError, match=r"12-bit types give 0\.99.*, the target is 1\n  try: a lower fidelity"):
         calibrate(perceptron(), [inputs()], fidelity=1.0)
+
+
+def test_a_product_of_two_tensors_is_calibrated() -> None:
+    """It has no weights of its own to find a grid for."""
+    net = NetworkBuilder("square")
+    x = net.input("x", (3,))
+    network = net.build([net.add("mul", "square", [x, x])])
+    data = np.random.default_rng(0).normal(size=(50, 3))
+    chosen = calibrate(network, [data]).network
+    assert any(node.kind == "quantise" for node in chosen)

@@ -38,16 +38,13 @@ Metric = Callable[[list[Floats]], float]
 
 _START_BITS = 12
 """Significant bits that the search starts from."""
-<<<<<<< Updated upstream
 _KEPT_VALUES = 1 << 25
 """Tensor values that the search keeps, so that a step computes only what comes behind its change."""
 _KEPT_NODES = 4
 _LEAST_ROWS = 32
 """Rows that are looked at whatever the size of the tensors."""
-=======
 _COMPARED_BITS = 20
 """The same of an input that is only compared, whose features are of any size and whose bits cost little."""
->>>>>>> Stashed changes
 _MAX_TABLE_BITS = 10
 """Widest input that calibration gives to a table."""
 
@@ -257,21 +254,22 @@ class _Search:
         """Names of the tensors inside a node that have sites, by the node's name."""
         self.finer: dict[str, Ints] = {}
         """Fractional bits that each channel of an input has beyond the site's; its weights have as many fewer."""
-<<<<<<< Updated upstream
         self._nodes: dict[str, dict[Any, Node]] = {}
         self._row_digits: dict[tuple[str, int | None], Floats] = {}
-=======
         self.signs: dict[str, NDArray[np.bool_]] = {}
         """Which channels of an input that is only compared are signed."""
-        self._kept_digits: dict[str, Floats] = {}
->>>>>>> Stashed changes
         self.producers = {out: node for node in network.nodes for out in node.outputs}
         if only_open:
             self._open_sites(narrow)
         else:
             self._all_sites()
             self._compared_inputs()
-        multiplying = [node for node in network.nodes if layer_of(node).multiplies(node) and layer_of(node).weights]
+        # Of a product of two tensors, neither is a parameter.
+        multiplying = [
+            node
+            for node in network.nodes
+            if layer_of(node).multiplies(node) and any(name in node.params for name in layer_of(node).weights[:1])
+        ]
         self.kept = [] if only_open else [node for node in multiplying if _own_grid(node, layer_of(node).weights[0])]
         """Nodes whose weights the model brings on a grid of its own."""
         self.weighted = [] if only_open else [node for node in multiplying if node not in self.kept]
@@ -482,29 +480,19 @@ class _Search:
         """Adder bits, roughly: canonical signed digits of each weight times the width of its input channel."""
         total = 0.0
         for node in self.weighted + self.kept:
-<<<<<<< Updated upstream
-            digits = self._digits(node, plan)
-=======
-            weights = np.atleast_1d(node.params[layer_of(node).weights[0]])
->>>>>>> Stashed changes
             sources = [root for root in roots(node.inputs[0], self.producers) if root in self.sites]
             widths = (
                 np.concatenate([np.ravel(self.quantiser(r, plan.frac[f"t:{r}"]).bits) for r in sources])
                 if sources
                 else None
             )
-<<<<<<< Updated upstream
-            if widths is not None and widths.size == digits.size:
-                total += float(np.sum(digits * widths))
-=======
             own = layer_of(node).cost(node, self._integers(node, plan), widths)
             if own is not None:
                 total += own
                 continue
             digits = self._digits(node, plan)
-            if widths is not None and widths.size == weights.shape[0]:
-                total += float(np.sum(digits * widths.reshape(-1, *(1,) * (weights.ndim - 1))))
->>>>>>> Stashed changes
+            if widths is not None and widths.size == digits.size:
+                total += float(np.sum(digits * widths))
             else:
                 total += float(np.sum(digits)) * (float(widths.mean()) if widths is not None else 8.0)
         for tensor, (signed, integer, _) in self.sites.items():

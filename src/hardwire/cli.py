@@ -17,7 +17,7 @@ from rich.console import Console
 from rich.table import Table
 
 from hardwire import __version__
-from hardwire.errors import HardwireError, VerificationError
+from hardwire.errors import HardwireError, UnsupportedError, VerificationError
 
 app = typer.Typer(
     name="hardwire",
@@ -121,13 +121,14 @@ def inspect(
     example: Annotated[Path | None, typer.Option(help="Example inputs, for models that state no shapes.")] = None,
     as_json: Json = False,
 ) -> None:
-    """Show a model's layers, shapes, parameters, types, MACs and EBOPs, before compiling."""
+    """Show a model's layers, shapes, parameters, types, MACs, EBOPs and unsupported items, before compiling."""
     from hardwire import frontends
     from hardwire.arrays import load_arrays
     from hardwire.network.inspect import layer_rows, summary
+    from hardwire.network.survey import survey
     from hardwire.report.terminal import inspection
 
-    with working("reading the model"):
+    with working("reading the model"), survey() as unsupported:
         network = frontends.load(model, example=None if example is None else load_arrays(example), weights=weights)
         rows = layer_rows(network)
     found = {
@@ -138,11 +139,17 @@ def inspect(
         "quantised": network.quantised,
         "total": summary(rows),
         "layers": rows,
+        "unsupported": [item.as_row() for item in unsupported],
     }
     if as_json:
         _print_json(found)
     else:
         out.print(inspection(found))
+    if unsupported:
+        raise UnsupportedError(
+            f"model {str(model)!r}: {len(unsupported)} unsupported {'item' if len(unsupported) == 1 else 'items'}",
+            hint="see the list: each item says why, and what to try",
+        )
 
 
 @app.command()

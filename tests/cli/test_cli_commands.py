@@ -268,3 +268,28 @@ def test_inspect_counts_ebops_of_a_quantised_model(models: Path, command: Comman
     found = command("inspect", models / "quantised.onnx", "--json").json
     assert found["quantised"]
     assert found["total"]["ebops"] > found["total"]["macs"]
+
+
+def test_inspect_lists_everything_unsupported(tmp_path: Path, command: Command) -> None:
+    onnx = pytest.importorskip("onnx")
+    helper = onnx.helper
+    nodes = [
+        helper.make_node("Bernoulli", ["x"], ["a"], name="dice", seed=1.0),
+        helper.make_node("Relu", ["a"], ["b"], name="relu"),
+        helper.make_node("RandomNormalLike", ["b"], ["y"], name="noise"),
+    ]
+    ends = [[helper.make_tensor_value_info(key, 1, ["batch", 3])] for key in "xy"]
+    model = helper.make_model(helper.make_graph(nodes, "g", *ends), opset_imports=[helper.make_opsetid("", 17)])
+    path = tmp_path / "random.onnx"
+    path.write_bytes(model.SerializeToString())
+    told = command("inspect", path, "--json")
+    assert told.code == 2
+    assert [(row["name"], row["kind"]) for row in told.json["unsupported"]] == [
+        ("dice", "Bernoulli"),
+        ("noise", "RandomNormalLike"),
+    ]
+    assert [row["name"] for row in told.json["layers"]] == ["relu"]
+    assert "2 unsupported items" in told.err
+    shown = command("inspect", path).out
+    assert "noise" in shown
+    assert "supported" in shown

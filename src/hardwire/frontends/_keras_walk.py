@@ -538,7 +538,8 @@ def _kind(config: Mapping[str, Any]) -> str:
     inner = config.get("config")
     # HDF5 of Keras 3 names no modules; nearly every layer is trainable or not and has a dtype, few operations have.
     bare = isinstance(inner, dict) and module is None and not {"trainable", "layers"} & inner.keys()
-    if bare and ("dtype" not in config["config"] or import_rule("keras", f"ops.{class_name}") is not None):
+    unknown = class_name != "InputLayer" and import_rule("keras", class_name) is None
+    if bare and (import_rule("keras", f"ops.{class_name}") or (unknown and "dtype" not in config["config"])):
         return f"ops.{class_name}"
     if isinstance(module, str) and module.split(".")[0] not in ("keras", "tf_keras", "tensorflow", "builtins"):
         return f"{module}.{class_name}"

@@ -26,6 +26,7 @@ from hardwire.layers import _onnx as rules
 from hardwire.layers import import_rule
 from hardwire.network.graph import Network, NetworkBuilder, Shape
 from hardwire.network.records import Record
+from hardwire.network.survey import noted
 
 FORMAT = "onnx"
 
@@ -44,6 +45,9 @@ _MOVE_INTEGERS = {
 }
 _DECIDE_ON_INTEGERS = {"Less", "LessOrEqual", "Greater", "GreaterOrEqual", "Equal", "OneHot"}
 """Operators that cannot overflow on tensors that hold the integers themselves."""
+
+_OWN = {"Constant", "Shape", "Size", "QuantizeLinear", "DequantizeLinear", "Identity", "Dropout", "Cast"}
+"""Operators that the walk imports itself."""
 
 _FLOATS = (1, 10, 11, 16)
 """`TensorProto` FLOAT, FLOAT16, DOUBLE, BFLOAT16."""
@@ -109,6 +113,10 @@ class _Walk:
         self.consumers: dict[str, list[Any]] = defaultdict(list)
         self.fused: set[int] = set()
         self.net = NetworkBuilder(name, self._source(model, digest))
+        self.model = model
+        self.lost: set[str] = set()
+        """In a survey, tensors that unsupported nodes make."""
+        self.inferred: dict[str, Any] = {}
         self.example = example
 
     def _inlined(self, model: Any) -> Any:
@@ -145,7 +153,7 @@ class _Walk:
         for node in order:
             if id(node) not in self.fused:
                 self._node(node)
-        return self.net.build([self._output(value.name) for value in self.graph.output])
+        return self.net.build([self._output(value.name) for value in self.graph.output if value.name not in self.lost])
 
     def _inputs(self) -> None:
         values = [value for value in self.graph.input if value.name not in self.initialisers]
@@ -269,7 +277,14 @@ class _Walk:
     def _node(self, node: Any) -> None:
         name = _name(node)
         try:
-            self._import(node, name)
+            if self.lost and any(key in self.lost for key in node.input):
+                self._unread(node, name)
+            else:
+                self._import(node, name)
+        except ModelError as error:
+            if not noted(error, name, str(node.op_type)):
+                raise
+            self._placeholders(node, name)
         except HardwireError:
             raise
         except (ValueError, TypeError, IndexError, KeyError, OverflowError, ZeroDivisionError) as error:
@@ -277,6 +292,33 @@ class _Walk:
                 f"layer {name!r} ({node.op_type}): its attributes or operands do not fit each other ({error})",
                 hint="check the model with onnx.checker.check_model",
             ) from error
+
+    def _unread(self, node: Any, name: str) -> None:
+        """In a survey: check a node by its kind alone, as it reads a tensor of unknown shape."""
+        self.lost.update(key for key in node.output if key)
+        if node.domain in STANDARD and node.op_type in _OWN:
+            return
+        if self._key(node) is None:
+            raise self._unknown(node, name)
+
+    def _placeholders(self, node: Any, name: str) -> None:
+        """In a survey: go on behind an unsupported node, with the shapes that ONNX infers for its outputs."""
+        if not self.inferred:
+            import onnx.shape_inference
+
+            try:
+                model = onnx.shape_inference.infer_shapes(self.model)
+            except Exception:  # then only the model's own notes are known
+                model = self.model
+            values = [*model.graph.value_info, *model.graph.output]
+            self.inferred = {value.name: value.type.tensor_type.shape.dim for value in values}
+        for key in node.output:
+            dims = self.inferred.get(key, ())
+            shape = tuple(int(dim.dim_value) for dim in list(dims)[1:])
+            if key and dims and all(shape) and key not in self.constants:
+                self.tensors[key] = self.net.placeholder(f"{name} (unsupported)", shape)
+            elif key:
+                self.lost.add(key)
 
     def _import(self, node: Any, name: str) -> None:
         operands = [self._constant(key) if key else None for key in node.input]

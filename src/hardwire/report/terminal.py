@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from rich.console import Console, ConsoleOptions, Group, RenderResult
@@ -104,7 +104,20 @@ def inspection(found: Mapping[str, Any]) -> Group:
         f"{total['layers']} layers, {total['parameters']:,} parameters ({total['nonzero']:,} non-zero), "
         f"{total['macs']:,} MACs, EBOPs: {ebops}",
     ]
-    return Group(table, *(escape(line) for line in lines))
+    parts: list[Any] = [table, *(escape(line) for line in lines)]
+    if found.get("unsupported"):
+        parts.extend(["", _unsupported(found["unsupported"])])
+    return Group(*parts)
+
+
+def _unsupported(rows: Sequence[Mapping[str, str]]) -> Table:
+    """Return what of a model is not supported: a row an item, with what to try."""
+    table = Table(box=None)
+    for title in ("unsupported layer", "kind", "why", "try"):
+        table.add_column(title, overflow="fold")
+    for row in rows:
+        table.add_row(*(escape(row[key]) for key in ("name", "kind", "reason", "hint")))
+    return table
 
 
 def layers_table(rows: list[Mapping[str, Any]]) -> Table:
