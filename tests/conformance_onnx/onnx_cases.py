@@ -103,7 +103,8 @@ def _compared(results: list[Any], expected: list[Any]) -> str:
         if ours.shape != theirs.shape:
             return f"WRONG: shape {ours.shape}, expected {theirs.shape}"
         wanted = theirs.astype(np.float64)
-        if not np.allclose(ours, wanted, rtol=TOLERANCE, atol=TOLERANCE, equal_nan=True):
+        tolerance = 10 * TOLERANCE if theirs.dtype == np.float16 else TOLERANCE
+        if not np.allclose(ours, wanted, rtol=tolerance, atol=tolerance, equal_nan=True):
             with np.errstate(invalid="ignore"):
                 return f"WRONG: differs by {np.nanmax(np.abs(ours - wanted)):.3g}"
     return ""

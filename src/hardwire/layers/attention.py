@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hardwire.errors import UnsupportedError
+from hardwire.layers import _onnx as onnx
 from hardwire.layers._attention import (
     attend,
     causal,
@@ -24,6 +25,7 @@ from hardwire.layers._attention import (
     masked_softmax,
     projected,
     repeated_heads,
+    swapped,
     without_leading,
 )
 from hardwire.layers._axes import without_batch
@@ -311,3 +313,84 @@ def _torch_scaled_dot_product(record: Record, net: NetworkBuilder) -> str:
         else:
             added = array.astype(np.float64)
     return attend(record, net, query, key, value, factor, mask=mask, masks=masks, added=added)[0]
+
+
+# --- ONNX
+
+
+@imports("onnx", "Attention")
+def _onnx_attention(record: Record, net: NetworkBuilder) -> str | list[str]:
+    """`Attention` (opset 23) of computed Q, K and V with a constant or added mask, without a cache."""
+    positions = tuple(record.versions["variables"])
+    tensors = dict(zip(positions, record.inputs, strict=True))
+    if not {0, 1, 2} <= set(tensors) or any(position in (4, 5, 6) for position in positions):
+        raise UnsupportedError(
+            f"layer {record.name!r} (Attention): its computed operands are {positions}; Q, K, V and a mask are "
+            "supported",
+            hint="a model without a cache of past keys and values (one pass over the whole sequence)",
+        )
+    for position in (4, 5, 6):
+        if onnx.has(record, position):
+            raise UnsupportedError(f"layer {record.name!r} (Attention): operand {position} (a cache) is not supported")
+    read = tuple(record.take("(outputs read)", (0,)))
+    mode = int(record.take("qk_matmul_output_mode", 0))
+    if 1 in read or 2 in read or (3 in read and mode != 3):
+        raise record.unsupported(
+            "qk_matmul_output_mode", mode, f"outputs {read} are read; Y and weights (mode 3) are made"
+        )
+    record.ignore("softmax_precision")
+    count = (int(record.take("q_num_heads", 0)), *[int(record.take("kv_num_heads", 0))] * 2)
+    q, k, v = tensors[0], tensors[1], tensors[2]
+    ranks = {len(net.shape(tensor)) for tensor in (q, k, v)}
+    joined = ranks == {2}
+    if joined and all(count):
+        names = ("query", "key", "value")
+        q, k, v = (
+            heads_in_front(net, f"{record.name}_{name}", x, heads)
+            for name, x, heads in zip(names, (q, k, v), count, strict=True)
+        )
+    elif ranks != {3}:
+        raise record.unsupported(
+            "q_num_heads", count[0], f"operands of {ranks} axes behind the batch; 3, or 2 and heads"
+        )
+    times = net.shape(q)[0] // net.shape(k)[0]
+    k = repeated_heads(net, f"{record.name}_key", k, times)
+    v = repeated_heads(net, f"{record.name}_value", v, times)
+    width = net.shape(q)[-1]
+    scale = float(record.take("scale", 0.0)) or inverse_root(width)
+    rows, columns = net.shape(q)[-2], net.shape(k)[-2]
+    mask = causal(rows, columns) if record.expect("is_causal", 0, 1) else None
+    softcap = float(record.take("softcap", 0.0))
+    added: NDArray[Any] | str | None = None
+    if onnx.has(record, 3):
+        array = record.array("3")
+        array = without_leading(record, array, 3, "a mask")
+        if array.dtype == bool:
+            mask = array if mask is None else mask & array
+        else:
+            added = array.astype(np.float64)
+    elif 3 in tensors:
+        added, axes = tensors[3], len(net.shape(tensors[3]))
+        if axes != 3:
+            raise UnsupportedError(
+                f"layer {record.name!r} (Attention): a computed mask of {axes} axes behind the batch",
+                hint="unsqueeze it to (batch, heads or 1, rows, columns)",
+            )
+    if softcap:
+        if mask is not None or added is not None:
+            raise record.unsupported("softcap", softcap, "with a mask, versions of the operator differ in the order")
+        mixed, weights = _capped(record, net, q, k, v, scale, softcap)
+    else:
+        mixed, weights = attend(record, net, q, k, v, scale, mask=mask, added=added)
+    y = heads_joined(net, record.name, mixed) if joined else mixed
+    return [y, y, y, weights] if 3 in read else y
+
+
+def _capped(record: Record, net: NetworkBuilder, q: str, k: str, v: str, scale: float, cap: float) -> tuple[str, str]:
+    """Attention with scores bent to ±`cap` by `cap · tanh(scores / cap)`."""
+    name = record.name
+    scores = net.add("matmul", f"{name}_scores", [q, swapped(net, f"{name}_key_columns", k)])
+    scores = net.add("mul", f"{name}_scaled", [scores], {}, {"constant": np.float64(scale / cap)})
+    bent = net.add("activation", f"{name}_tanh", [scores], {"function": "tanh", "arguments": {}, "output": None})
+    weights = masked_softmax(record, net, f"{name}_softmax", bent, cap)
+    return net.add("matmul", f"{name}_mixed", [weights, v]), weights
