@@ -31,10 +31,34 @@ def rows(positions: int, features: int, neurons: int) -> Network:
 
 def test_a_hopeless_model_is_refused_in_seconds_with_an_estimate() -> None:
     begin = time.process_time()
-    text = r"'rows' is too large for ecp5-25k: about [\d,]+ LUTs fully parallel, the part has 24,288"
+    text = r"'rows' is too large for ecp5-25k: about [\d,]+ LUTs fully parallel, the part has 24,288; most are in 'fc' 100%"
     with pytest.raises(ContractError, match=text + r"\n  try: .*backend='emulator'"):
         hw.compile(rows(400, 32, 32), target="ecp5-25k")
     assert time.process_time() - begin < 10
+
+
+def test_a_hopeless_float_model_is_refused_before_its_types_are_chosen() -> None:
+    rng = np.random.default_rng(0)
+    net = NetworkBuilder("picture")
+    t = net.input("x", (40, 40, 8))
+    attrs = {"strides": (1, 1), "padding": ((1, 1), (1, 1)), "dilation": (1, 1), "groups": 1}
+    t = net.add("conv", "first", [t], attrs, {"kernel": rng.normal(size=(3, 3, 8, 32))})
+    model = net.build([net.add("conv", "second", [t], attrs, {"kernel": rng.normal(size=(3, 3, 32, 8))})])
+    said: list[str] = []
+    text = (
+        r"'picture' is too large for ecp5-85k: more than 7,\d00,000 LUTs fully parallel for 7,372,800 multiplications "
+        r"whatever their types, the part has 83,640; most are in 'first' 50%, 'second' 50%\n  try: .*pruning, fewer"
+    )
+    begin = time.process_time()
+    with pytest.raises(ContractError, match=text):
+        hw.compile(model, calibrate=rng.normal(size=(20, 40, 40, 8)), progress=said.append)
+    assert time.process_time() - begin < 5
+    assert said == ["reading the model"]
+
+
+def test_a_larger_part_is_named_where_there_is_one() -> None:
+    with pytest.raises(ContractError, match=r"'fc' 100%.*\n  try: .*--target xcup-vu9p, "):
+        hw.compile(rows(33, 24, 24), target="ecp5-25k")
 
 
 def test_emulation_needs_no_part(tmp_path: Path) -> None:

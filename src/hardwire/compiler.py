@@ -20,6 +20,7 @@ from hardwire.layers._lowering import lower
 from hardwire.layers.softmax import largest_error
 from hardwire.network._ports import with_output_types
 from hardwire.network.graph import Network
+from hardwire.network.inspect import multiplications
 from hardwire.network.prepare import input_quantisers, prepare
 from hardwire.network.reference import forward_all
 from hardwire.open_types import at_end, complete, open_input_types, open_results
@@ -27,7 +28,7 @@ from hardwire.passes.pipelines import flatten, simplify
 from hardwire.quantiser import Quantiser
 from hardwire.report.schema import circuit_report, compile_report
 from hardwire.schedule import Circuit, schedule
-from hardwire.schedule.fit import check_hopeless
+from hardwire.schedule.fit import check_hopeless, check_multiplications
 from hardwire.solver import AdderGraph, FullAdderCost, solve_cached
 from hardwire.targets import Target
 from hardwire.targets import target as find_target
@@ -102,6 +103,8 @@ def compile(
                 f"model {network.name!r}: calibrate and {other} are both given; calibration chooses every type",
                 hint=f"leave out {other} (--{'exact' if exact else 'input-type'}), or calibrate",
             )
+        if backend != EMULATOR:
+            check_multiplications(network.name, multiplications(network), part)
         say("choosing types from data")
         calibration = choose_types(
             network,

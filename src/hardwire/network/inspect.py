@@ -40,6 +40,17 @@ def summary(rows: list[dict[str, Any]]) -> dict[str, Any]:
     }
 
 
+def multiplications(network: Network) -> dict[str, int]:
+    """Multiplications an event by weights that are not 0, by layer; layers without any are left out."""
+    found = {}
+    for node in network.nodes:
+        kernel = node.params.get("kernel")
+        if kernel is not None:
+            shape = network.shapes[node.outputs[0]]
+            found[node.name] = _positions(kernel, shape) * int(np.count_nonzero(kernel))
+    return {name: count for name, count in found.items() if count}
+
+
 def _row(node: Node, network: Network, producers: Mapping[str, Node]) -> dict[str, Any]:
     shape = network.shapes[node.outputs[0]]
     quantiser = node.attrs.get("quantiser") or node.attrs.get("output")

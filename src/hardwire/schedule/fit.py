@@ -2,46 +2,86 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import numpy as np
 
 from hardwire.errors import ContractError
 from hardwire.ir.ops import OpCode
-from hardwire.ir.program import Program
+from hardwire.ir.program import Kernel, Program
 from hardwire.solver import csd_weight
-from hardwire.targets import Target
+from hardwire.targets import Target, targets
 
 _ADDERS_PER_DIGIT = 0.4
 """Adders that sharing leaves of each signed digit; measured 0.37 on the 16-64-32-32-5 tagger, more where little is
 shared."""
 
-_HOPELESS = 8.0
-"""Times the part's LUTs beyond which nothing is built: no choice of types or target closes such a gap."""
+_HOPELESS = 3.0
+"""Times the part's LUTs beyond which nothing is built: the estimate is right to a factor of about two."""
+
+_LEAST_PER_MULTIPLICATION = 1.0
+"""LUTs of a multiplication by a weight that is not 0 under the smallest types that calibration finds useful; twelve-bit
+ones take 15, three-bit ones 2."""
+
+_NAMED = 3
+"""Layers that the message names."""
+
+
+def layer_luts(program: Program, target: Target) -> dict[str, float]:
+    """LUTs of the fully parallel circuit by layer, positions counted; of sums to a factor of about two, from digits."""
+    total: dict[str, float] = {}
+    for step in program.steps:
+        luts = _kernel_luts(program.kernels[step.kernel], target)
+        total[step.name] = total.get(step.name, 0.0) + step.positions * luts
+    return total
 
 
 def rough_luts(program: Program, target: Target) -> float:
-    """LUTs of the fully parallel circuit, to a factor of about two: digits of all weights, positions counted."""
-    total = 0.0
-    for step in program.steps:
-        kernel = program.kernels[step.kernel]
-        linear = np.flatnonzero(kernel.op == OpCode.LINEAR)
-        if not len(linear):
-            total += step.positions * float(np.sum(kernel.widths[kernel.n_inputs :]))
-            continue
+    """LUTs of the fully parallel circuit: the sum of `layer_luts`."""
+    return sum(layer_luts(program, target).values())
+
+
+def _kernel_luts(kernel: Kernel, target: Target) -> float:
+    # Sums are estimated from their digits, everything else is known already.
+    others = kernel.with_(op=np.where(kernel.op == OpCode.LINEAR, OpCode.INPUT, kernel.op).astype(np.uint8))
+    luts = float(target.cost(others).lut.sum())
+    if len(kernel.term_arg):
         digits = float(csd_weight(kernel.term_coef).sum())
         width = float(np.mean(kernel.widths[kernel.term_arg])) + 4.0 + target.costs.adder_overhead
-        total += step.positions * digits * _ADDERS_PER_DIGIT * width
-    return total
+        luts += digits * _ADDERS_PER_DIGIT * width
+    return luts
 
 
 def check_hopeless(program: Program, target: Target) -> None:
     """Raise `ContractError` where the fully parallel circuit is many times the part."""
-    luts, room = rough_luts(program, target), target.resources.lut
-    if luts > _HOPELESS * room:
-        raise ContractError(
-            f"model {program.name!r} is too large for {target.name}: about {_round(luts)} LUTs fully parallel, "
-            f"the part has {room:,}",
-            hint="a smaller network, pruning or fewer bits; emulation alone needs no part: backend='emulator'",
-        )
+    _refuse(program.name, layer_luts(program, target), target, "about", spare=1.5)
+
+
+def check_multiplications(name: str, layers: Mapping[str, int], target: Target) -> None:
+    """Raise `ContractError` where even the smallest types would not bring a float model into reach of the part.
+
+    `layers`: multiplications by weights that are not 0, by layer, positions counted.
+    """
+    luts = {layer: count * _LEAST_PER_MULTIPLICATION for layer, count in layers.items()}
+    why = f" for {sum(layers.values()):,} multiplications whatever their types"
+    _refuse(name, luts, target, "more than", why, spare=8.0)
+
+
+def _refuse(name: str, layers: Mapping[str, float], target: Target, how: str, why: str = "", *, spare: float) -> None:
+    """`spare`: how many times the estimate a part must have to be named as one that might do."""
+    luts, room = sum(layers.values()), target.resources.lut
+    if luts <= _HOPELESS * room:
+        return
+    largest = sorted(layers.items(), key=lambda item: -item[1])[:_NAMED]
+    named = ", ".join(f"{layer!r} {share / luts:.0%}" for layer, share in largest)
+    larger = [part for part in targets().values() if part.resources.lut >= spare * luts]
+    other = f"--target {min(larger, key=lambda part: part.resources.lut).name}, " if larger else ""
+    raise ContractError(
+        f"model {name!r} is too large for {target.name}: {how} {_round(luts)} LUTs fully parallel{why}, "
+        f"the part has {room:,}; most are in {named}",
+        hint=f"a smaller network, pruning, fewer bits, {other}or emulation alone, which needs no part: "
+        "backend='emulator' (--backend emulator)",
+    )
 
 
 def fits(estimate: dict[str, int], target: Target) -> dict[str, object]:
