@@ -133,7 +133,7 @@ def calibrate(
         raise ContractError(f"tolerance is {tolerance}: it must be a number from 0 on")
     arrays = check_data(network, data)
     arrays = [x[:rows] for x in arrays]
-    search = _Search(network, extremes(network, arrays), only_open, narrow)
+    search = _Search(network, extremes(network, arrays), arrays, only_open, narrow)
     run = _runner(network, arrays, all_rows=metric is not None)
     reference = run.outputs(network)
 
@@ -168,7 +168,7 @@ def first_types(
     network: Network, data: Sequence[Floats], *, only_open: bool = False, narrow: Collection[str] = ()
 ) -> Network:
     """Return the network with the widest types that `calibrate` would try, those that its search starts from."""
-    search = _Search(network, extremes(network, data), only_open, narrow)
+    search = _Search(network, extremes(network, data), data, only_open, narrow)
     return search.build(search.start())
 
 
@@ -246,7 +246,9 @@ def _integer_bits(low: Floats, high: Floats) -> Ints:
 class _Search:
     """The sites of a network, their ranges, and the networks that plans give."""
 
-    def __init__(self, network: Network, found: Extremes, only_open: bool, narrow: Collection[str]) -> None:
+    def __init__(
+        self, network: Network, found: Extremes, data: Sequence[Floats], only_open: bool, narrow: Collection[str]
+    ) -> None:
         self.network = network
         self.found = found
         self.sites: dict[str, tuple[bool, Ints, int]] = {}
@@ -263,7 +265,7 @@ class _Search:
             self._open_sites(narrow)
         else:
             self._all_sites()
-            self._compared_inputs()
+            self._compared_inputs(data)
         # Of a product of two tensors, neither is a parameter.
         multiplying = [
             node
@@ -285,10 +287,9 @@ class _Search:
                     self._site(root, _MAX_TABLE_BITS if layer.inexact(node) else _MAX_TABLE_BITS + 6)
             self._own_sites(node)
 
-    def _compared_inputs(self) -> None:
+    def _compared_inputs(self, data: Sequence[Floats]) -> None:
         """Types of the network's inputs that all readers only compare with constants: a grid for every channel."""
-        for name in self.network.inputs:
-            x = self.tensors[name]
+        for name, x in zip(self.network.inputs, data, strict=True):
             rows = x.reshape(-1, x.shape[-1]) if x.ndim > 1 else x[:, None]
             found = [layer_of(node).compared(node, rows) for node in self.network.consumers(name)]
             grids = [grid for grid in found if grid is not None]
@@ -486,7 +487,7 @@ class _Search:
                 if sources
                 else None
             )
-            own = layer_of(node).cost(node, self._integers(node, plan), widths)
+            own = layer_of(node).cost(node, partial(self._integers, node, plan), widths)
             if own is not None:
                 total += own
                 continue

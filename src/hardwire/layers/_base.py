@@ -127,8 +127,8 @@ class Layer(ABC):
         """
         return None
 
-    def cost(self, node: Node, codes: Floats, widths: Floats | None) -> float | None:
-        """Adder bits, roughly, with the first of `weights` as integer `codes` and channels of `widths` bits.
+    def cost(self, node: Node, codes: Callable[[], Floats], widths: Floats | None) -> float | None:
+        """Adder bits, roughly, with the first of `weights` as integer `codes()` and channels of `widths` bits.
 
         None for a layer that multiplies: digits of each weight times the width of its input channel.
         """

@@ -5,7 +5,7 @@ XGBoost, LightGBM and scikit-learn models, and the tree ensembles of ONNX (ai.on
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from fractions import Fraction
 from math import ceil, floor
 from typing import Any
@@ -99,13 +99,13 @@ class Trees(Layer):
         unused = integer == _MOST_FRAC
         return Grid(signed, np.where(unused, -99, integer), np.where(unused, frac.min(initial=0), frac))
 
-    def cost(self, node: Node, codes: Floats, widths: Floats | None) -> float:
+    def cost(self, node: Node, codes: Callable[[], Floats], widths: Floats | None) -> float:
         """A table and an adder of the leaves' bits for each tree, a third of its width for each comparison."""
-        owner, trees = _owners(node), len(node.params["root"])
-        low, high = np.full((trees, codes.shape[1]), np.inf), np.full((trees, codes.shape[1]), -np.inf)
+        owner, trees, leaves = _owners(node), len(node.params["root"]), codes()
+        low, high = np.full((trees, leaves.shape[1]), np.inf), np.full((trees, leaves.shape[1]), -np.inf)
         used = owner >= 0
-        np.minimum.at(low, owner[used], codes[used])
-        np.maximum.at(high, owner[used], codes[used])
+        np.minimum.at(low, owner[used], leaves[used])
+        np.maximum.at(high, owner[used], leaves[used])
         total = 2.0 * float(np.sum(np.ceil(np.log2(high - low + 1))))
         features = np.repeat(node.params["feature"], np.diff(node.params["first"]))
         each = (
