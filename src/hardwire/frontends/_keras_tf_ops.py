@@ -247,6 +247,48 @@ def _call(name: str, function: str, node: Any) -> tuple[str, Arguments, list[Any
     return operation.name, attrs, args
 
 
+def without_batch_sizes(layers: list[Any]) -> list[Any]:
+    """Put -1 for `tf.shape(x)[0]`, the size of the batch, and leave out the operations that only make it."""
+
+    def source(layer: Any) -> Any:
+        node = layer.get("inbound_nodes", [None])[:1]
+        return node[0][:1] if node and isinstance(node[0], list) and len(node[0]) > 3 else None
+
+    def called(layer: Any, class_name: str) -> bool:
+        return (
+            isinstance(layer, dict) and layer.get("class_name") == class_name and isinstance(layer.get("config"), dict)
+        )
+
+    makers = [layer for layer in layers if called(layer, "TFOpLambda")]
+    shapes = [layer for layer in makers if layer["config"].get("function") in ("shape", "compat.v1.shape")]
+    names = [[layer["config"].get("name")] for layer in shapes]
+    firsts = [
+        layer
+        for layer in layers
+        if called(layer, "SlicingOpLambda")
+        and source(layer) in names
+        and isinstance(layer["inbound_nodes"][0][3], dict)
+        and layer["inbound_nodes"][0][3].get("slice_spec") == 0
+    ]
+    if not firsts:
+        return layers
+    batches = [layer["config"].get("name") for layer in firsts]
+
+    def replaced(value: Any) -> Any:
+        if _is_reference(value) and value[0] in batches:
+            return -1
+        if isinstance(value, dict):
+            return {key: replaced(item) for key, item in value.items()}
+        return [replaced(item) for item in value] if isinstance(value, list) else value
+
+    kept = [layer for layer in layers if not any(layer is other for other in firsts)]
+    kept = [
+        layer if layer not in makers else {**layer, "inbound_nodes": replaced(layer["inbound_nodes"])} for layer in kept
+    ]
+    read = [source(layer) for layer in kept if called(layer, "SlicingOpLambda")]
+    return [layer for layer in kept if layer not in shapes or [layer["config"].get("name")] in read]
+
+
 def _is_reference(value: Any) -> bool:
     return isinstance(value, list) and len(value) in (3, 4) and isinstance(value[0], str)
 

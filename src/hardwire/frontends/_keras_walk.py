@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from hardwire.errors import ModelError, UnsupportedError
-from hardwire.frontends._keras_tf_ops import as_keras_3
+from hardwire.frontends._keras_tf_ops import as_keras_3, without_batch_sizes
 from hardwire.frontends._keras_weights import Arrays, WeightSource
 from hardwire.layers import import_rule
 from hardwire.layers.slicing import parts
@@ -230,6 +230,7 @@ class KerasWalker:
         raw = model.config.get("layers")
         if not isinstance(raw, list) or not raw:
             raise self._bad(f"{model.kind} model {model.name!r} has no layers")
+        raw = without_batch_sizes(raw)
         layers = [self._layer(item, position) for position, item in enumerate(raw)]
         names = [layer.name for layer in layers]
         if len(set(names)) != len(names):
@@ -477,6 +478,21 @@ def _function(config: Mapping[str, Any]) -> str:
     return f"tf.{function}" if config["class_name"] == "TFOpLambda" and isinstance(function, str) else ""
 
 
+_INSTEAD = {
+    ("ConvLSTM",): "use TimeDistributed(Conv…) with an LSTM behind it",
+    ("LocallyConnected",): "use a Dense layer, or a convolution, whose weights are shared",
+    ("Hashing", "HashedCrossing", "StringLookup", "IntegerLookup", "TextVectorization", "DenseFeatures"): (
+        "encode the features before the model and give it numbers; Discretization and CategoryEncoding are supported"
+    ),
+    ("RandomCrop",): "crop before the model, or use CenterCrop",
+    ("MelSpectrogram", "STFTSpectrogram"): "compute the spectrogram before the model and give it as the input",
+    ("TFSMLayer", "TorchModuleWrapper", "FlaxLayer", "JaxLayer"): (
+        "compile the wrapped model itself; the code of another framework is not in a Keras file"
+    ),
+}
+"""What to use instead of layers that are known and not supported (the first name also as a beginning)."""
+
+
 def _unknown(name: str, layer: LayerConfig) -> UnsupportedError:
     if layer.class_name == "Lambda":
         return UnsupportedError(
@@ -488,9 +504,12 @@ def _unknown(name: str, layer: LayerConfig) -> UnsupportedError:
             f"layer {name!r}: the class {layer.kind!r} is not one of Keras' own and no import rule knows it",
             hint="replace it with standard layers, or add an import rule for it in hardwire/layers",
         )
+    hint = next(
+        (hint for kinds, hint in _INSTEAD.items() if layer.kind in kinds or layer.kind.startswith(kinds[0])), None
+    )
     return UnsupportedError(
         f"layer {name!r}: the Keras layer {layer.kind!r} is not supported",
-        hint="replace it with supported layers (docs: layers), or report it with the model file",
+        hint=hint or "replace it with supported layers (docs: layers), or report it with the model file",
     )
 
 

@@ -61,6 +61,7 @@ def shapes():
         *(lambda x: tf.reverse(x, axis=[1]), lambda x: tf.tile(x, (1, 2, 1)), lambda x: tf.repeat(x, 2, axis=1)),
         *(lambda x: tf.gather(x, [0, 2], axis=1), lambda x: tf.slice(x, [0, 1, 0], [-1, 2, -1])),
         lambda x: tf.squeeze(tf.expand_dims(x, 1), 1),
+        lambda x: tf.reshape(x, (tf.shape(x)[0], 6, -1)),
         lambda x: tf.nn.depth_to_space(tf.reshape(x, (-1, 1, 3, 4)), 2),
         lambda x: tf.nn.space_to_depth(tf.reshape(x, (-1, 2, 2, 3)), 2),
         lambda x: tf.image.resize(tf.expand_dims(x, -1), (6, 8)),
