@@ -5,6 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+import hardwire as hw
 from hardwire.fixed import FixedType, Overflow, Rounding
 from hardwire.ir.interpreter import run_kernel
 from hardwire.ir.ops import OpCode
@@ -133,12 +134,11 @@ def test_other_ports_are_no_proof() -> None:
 
 @pytest.mark.parametrize("rounding", [Rounding.RND, Rounding.TRN, Rounding.RND_CONV])
 def test_a_bit_below_all_weights_is_rounded_away_in_the_proof_as_in_the_graph(rounding: Rounding) -> None:
+    """Inputs of different scales, so that the neuron is 4·a - 6·b + 10: its last bit is always zero."""
     net = NetworkBuilder("even")
-    port = Quantiser.of_type(FixedType(True, 4, 0))
+    port = Quantiser.of_arrays(np.array([True, True]), np.array([4, 4]), np.array([0, -1]), Rounding.RND, Overflow.WRAP)
     x = net.add("quantise", "q", [net.input("x", (2,))], {"quantiser": port})
-    kernel, bias = np.array([[4.0, -2.0], [-6.0, 8.0]]), np.array([11.0, 10.0])
-    x = net.add("dense", "fc", [x], {}, {"kernel": kernel, "bias": bias})
-    y = net.add("quantise", "q1", [x], {"quantiser": Quantiser.of_type(FixedType(True, 6, -1), rounding)})
-    program = simplify(lower(net.build([y]), {"x": port}))
-    circuit = schedule(flatten(program, solver), "ecp5-25k", clock_mhz=100.0)
-    assert prove(program, circuit.kernel, circuit.stage).failures == ()
+    x = net.add("dense", "fc", [x], {}, {"kernel": np.array([[4.0], [-3.0]]), "bias": np.array([10.0])})
+    outer = Quantiser.of_type(FixedType(True, 4, -1), rounding, Overflow.WRAP)
+    design = hw.compile(net.build([net.add("quantise", "q1", [x], {"quantiser": outer})]))
+    assert prove(design.program, design.circuit.kernel, design.circuit.stage).failures == ()
