@@ -24,6 +24,22 @@ M = torch.tensor([[1.0, -2.0, 0.5, 0.25], [0.0, 1.5, -1.0, 3.0], [2.0, 0.5, -0.5
 MASK = M > 0.3
 
 
+class Unrolled(nn.Module):
+    """A recurrent cell in a loop, from zeros or from nothing."""
+
+    def __init__(self, cell: Any, *, start: bool) -> None:
+        super().__init__()
+        self.cell, self.start = cell, start
+
+    def forward(self, x: Any) -> Any:
+        zeros = torch.zeros(x.shape[0], self.cell.hidden_size)
+        lstm = isinstance(self.cell, nn.LSTMCell)
+        state: Any = ((zeros, zeros.clone()) if lstm else zeros) if self.start else None
+        for step in range(x.shape[1]):
+            state = self.cell(x[:, step], state)
+        return state
+
+
 class Function(nn.Module):
     """A function as a module; W, M and MASK are buffers."""
 
@@ -108,6 +124,11 @@ CASES: dict[str, tuple[Callable[..., Any], tuple[tuple[int, ...], ...]]] = {
     "places": (lambda s, x: x.topk(3, largest=False)[1], X),
     "sorted": (lambda s, x: x.sort(1, descending=True)[0] + x.argsort(1), X),
     "middle": (lambda s, x: x.median(-1)[0] + x.kthvalue(2, -1)[0], X),
+    "largest and its place": (lambda s, x: tuple(x.max(-1)), X),
+    "place of the smallest": (lambda s, x: x.min(1)[1], X),
+    "casts": (lambda s, x: x.long() + (x > 0).int() + x.bool().float(), X),
+    "other functions": (lambda s, x: torch.exp2(x) + torch.log2(x.abs() + 1) + torch.erfc(x) + torch.sinc(x), X),
+    "decimals": (lambda s, x: torch.round(x, decimals=1), X),
     "argmin": (lambda s, x: x.argmin(1), X),
     "variances": (lambda s, x: x.var(-1) + x.std(-1) + x.var(-1, unbiased=False), X),
     "norms": (lambda s, x: x.norm(dim=-1) + x.norm(p=1, dim=-1) + torch.linalg.vector_norm(x, ord=3, dim=-1), X),
@@ -166,6 +187,16 @@ MODULES: dict[str, tuple[Callable[[], Any], tuple[tuple[int, ...], ...]]] = {
     "unfold": (lambda: nn.Unfold(2, dilation=1, padding=1, stride=2), ((2, 4, 4),)),
     "local response": (lambda: nn.LocalResponseNorm(2), ((4, 3, 3),)),
     "weight norm": (lambda: nn.utils.parametrizations.weight_norm(nn.Linear(4, 3)), ((4,),)),
+    "RNN cell": (lambda: Unrolled(nn.RNNCell(4, 3, nonlinearity="relu"), start=False), X),
+    "LSTM cell": (lambda: Unrolled(nn.LSTMCell(4, 3), start=True), X),
+    "LSTM cell without bias": (lambda: Unrolled(nn.LSTMCell(4, 3, bias=False), start=False), X),
+    "GRU cell": (lambda: Unrolled(nn.GRUCell(4, 3), start=True), X),
+    "GRU cell without bias": (lambda: Unrolled(nn.GRUCell(4, 3, bias=False), start=False), X),
+    "uneven averages": (lambda: nn.AdaptiveAvgPool2d((5, 2)), ((2, 7, 5),)),
+    "uneven maxima": (lambda: nn.AdaptiveMaxPool1d(5), ((2, 7),)),
+    "instance norm": (lambda: nn.InstanceNorm2d(2, affine=True), ((2, 3, 3),)),
+    "instance norm of running statistics": (lambda: nn.InstanceNorm1d(3, affine=True, track_running_stats=True), X),
+    "softplus with a step": (lambda: nn.Softplus(2, 3), X),
     "channel shuffle": (lambda: nn.ChannelShuffle(2), ((6, 2, 2),)),
 }
 

@@ -42,6 +42,7 @@ _WHY = {
     "MaxRoiPool": ("it reads at places that the model computes", "end the model in front of it"),
     "DeformConv": ("it reads at places that the model computes", "Conv"),
     "MaxUnpool": ("it writes to places that the model computes", "Resize or ConvTranspose"),
+    "ScatterND": ("its places name examples of the batch", "Concat and Slice, or Where with a constant mask"),
     "Det": ("a determinant has no integer lowering here", "end the model in front of it"),
     "BitShift": ("it works on the bits of integers", "multiply by a power of two"),
     "BitwiseAnd": ("it works on the bits of integers", "And, Or, Xor, Not on truth values"),

@@ -42,8 +42,9 @@ def _sigmoid(x: Floats) -> Floats:
     return np.where(x >= 0, 1.0, small) / (1.0 + small)
 
 
-def _softplus(x: Floats, beta: float = 1.0) -> Floats:
-    return np.logaddexp(0.0, beta * x) / beta
+def _softplus(x: Floats, beta: float = 1.0, threshold: float | None = None) -> Floats:
+    smooth = np.logaddexp(0.0, beta * x) / beta
+    return smooth if threshold is None else np.where(beta * x > threshold, x, smooth)
 
 
 def _elu(x: Floats, alpha: float = 1.0) -> Floats:
@@ -102,8 +103,13 @@ FUNCTIONS: dict[str, Function] = {
     "sparse_sigmoid": lambda x: np.clip(0.5 * (x + 1.0), 0.0, 1.0),
     "exp": np.exp,
     "exp_float32": _exp_float32,
+    "exp2": np.exp2,
     "expm1": np.expm1,
     "log": np.log,
+    "log2": np.log2,
+    "log10": np.log10,
+    "logit": lambda x: np.log(x / (1.0 - x)),
+    "sinc": np.sinc,
     "log1p": np.log1p,
     "sqrt": np.sqrt,
     "rsqrt": lambda x: 1.0 / np.sqrt(x),
@@ -122,6 +128,7 @@ FUNCTIONS: dict[str, Function] = {
     "acosh": np.arccosh,
     "atanh": np.arctanh,
     "erf": _erf,
+    "erfc": _erfc,
     "abs": np.abs,
     "neg": np.negative,
     "sign": np.sign,
@@ -405,6 +412,13 @@ _TORCH_FUNCTIONS = {
     "expm1": "expm1",
     "log": "log",
     "log1p": "log1p",
+    "log2": "log2",
+    "log10": "log10",
+    "exp2": "exp2",
+    "logit": "logit",
+    "sinc": "sinc",
+    "erfc": "erfc",
+    "sgn": "sign",
     "sqrt": "sqrt",
     "rsqrt": "rsqrt",
     "reciprocal": "reciprocal",
@@ -464,11 +478,10 @@ def _torch_gelu(record: Record, net: NetworkBuilder) -> str:
 
 @imports("torch", "aten.softplus.default")
 def _torch_softplus(record: Record, net: NetworkBuilder) -> str:
-    """`softplus(beta, threshold)`; beyond the threshold PyTorch returns x, which differs by less than exp(-20)."""
+    """`softplus(beta, threshold)`; beyond the threshold PyTorch returns x, from 15 on not to be told from the curve."""
     beta, threshold = torch.number(record, "beta", 1.0), torch.number(record, "threshold", 20.0)
-    if threshold < 15:
-        raise record.unsupported("threshold", threshold, "below 15 the function has a visible step there")
-    return _torch_with(record, net, "softplus", beta=beta)
+    step = {} if threshold >= 15 else {"threshold": threshold}
+    return _torch_with(record, net, "softplus", beta=beta, **step)
 
 
 @imports("torch", "aten.hardsigmoid.default", "aten.hardsigmoid_.default")

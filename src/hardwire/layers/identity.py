@@ -5,6 +5,8 @@ Keras `Dropout` and its family, noise, `Identity`; PyTorch `dropout` in evaluati
 
 from __future__ import annotations
 
+import numpy as np
+
 from hardwire.layers import _torch as torch
 from hardwire.layers._base import imports
 from hardwire.layers._keras import single
@@ -69,10 +71,19 @@ def _torch_dropout(record: Record, net: NetworkBuilder) -> str:
     "aten.type_as.default",
 )
 def _torch_cast(record: Record, net: NetworkBuilder) -> str:
-    """Copies and casts between float types; a cast to integers would round."""
+    """Copies and casts between float types; a cast to signed integers rounds towards zero, one to bool compares."""
     record.ignore("memory_format", "device", "layout", "pin_memory", "non_blocking", "copy")
     dtype = record.take("dtype", None)
-    before, after = record.versions.get("dtype_in"), record.versions.get("dtype_out")
-    if not str(after).startswith(("float", "bfloat")) and before != after:
-        raise record.unsupported("dtype", dtype or after, f"the cast from {before} rounds; only float types are read")
-    return record.inputs[0]
+    before, after = str(record.versions.get("dtype_in")), str(record.versions.get("dtype_out"))
+    if record.has_array("1"):
+        record.array("1")  # the tensor whose type is taken
+    x = record.inputs[0]
+    if before == after or after.startswith(("float", "bfloat")):
+        return x
+    if after == "bool":
+        return net.add("compare", record.name, [x], {"relation": "not_equal"}, {"constant": np.float64(0.0)})
+    if before == "bool" or (before.startswith(("int", "uint")) and after in ("int32", "int64")):
+        return x
+    if after not in ("int16", "int32", "int64"):
+        raise record.unsupported("dtype", dtype or after, f"a cast from {before} may wrap; int32 or int64 do not")
+    return net.add("activation", record.name, [x], {"function": "trunc", "arguments": {}})

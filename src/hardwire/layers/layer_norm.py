@@ -353,9 +353,10 @@ def _onnx_group_norm(record: Record, net: NetworkBuilder) -> str:
 # --- PyTorch
 
 
-@imports("torch", "aten.layer_norm.default", "aten.rms_norm.default")
+@imports("torch", "aten.layer_norm.default", "aten.native_layer_norm.default", "aten.rms_norm.default")
 def _torch_layer_norm(record: Record, net: NetworkBuilder) -> str:
     """`layer_norm(normalized_shape, weight, bias, eps)`, `rms_norm(normalized_shape, weight, eps)`."""
+    _only_result(record)
     x = torch.single(record)
     shape = net.shape(x)
     count = len(record.take("normalized_shape"))
@@ -363,10 +364,41 @@ def _torch_layer_norm(record: Record, net: NetworkBuilder) -> str:
     if not 0 < count <= len(shape):
         raise UnsupportedError(f"layer {record.name!r} ({record.kind}): it normalises over the batch axis")
     params = {key: record.array(p) for key, p in (("gamma", "2"), ("beta", "3")) if record.has_array(p)}
-    centre = record.kind == "aten.layer_norm.default"
+    centre = record.kind != "aten.rms_norm.default"
     epsilon = torch.number(record, "eps", 1e-5 if centre else float(np.finfo(np.float32).eps))
     axes = tuple(range(len(shape) - count, len(shape)))
     return _add(net, record.name, x, axes, epsilon, params, centre=centre)
+
+
+def _only_result(record: Record) -> None:
+    if any(record.versions.get("read", ())[1:]):
+        raise UnsupportedError(f"layer {record.name!r} ({record.kind}): its mean or deviation is read")
+
+
+@imports("torch", "aten.instance_norm.default")
+def _torch_instance_norm(record: Record, net: NetworkBuilder) -> str:
+    """Each channel by itself; with running statistics a batch normalisation."""
+    x = torch.single(record)
+    record.ignore("cudnn_enabled", "momentum")
+    epsilon, channels = torch.number(record, "eps", 1e-5), net.shape(x)[0]
+    own = bool(record.take("use_input_stats"))
+    found = {key: record.array(p) for key, p in (("gamma", "1"), ("beta", "2")) if record.has_array(p)}
+    running = {key: record.array(p) for key, p in (("mean", "3"), ("variance", "4")) if record.has_array(p)}
+    if own:
+        return _grouped(record, net, x, channels, epsilon, found)
+    params = {"gamma": np.ones(channels), "beta": np.zeros(channels), **found, **running}
+    return net.add("batch_norm", record.name, [x], {"axis": 0, "epsilon": epsilon}, params)
+
+
+@imports("torch", "aten.native_group_norm.default")
+def _torch_native_group_norm(record: Record, net: NetworkBuilder) -> str:
+    """`native_group_norm(weight, bias, N, C, HxW, group, eps)`."""
+    x = torch.single(record)
+    _only_result(record)
+    record.ignore("N", "C", "HxW")
+    groups, epsilon = int(record.take("group")), torch.number(record, "eps", 1e-5)
+    params = {key: record.array(p) for key, p in (("gamma", "1"), ("beta", "2")) if record.has_array(p)}
+    return _grouped(record, net, x, groups, epsilon, params)
 
 
 @imports("torch", "aten.group_norm.default")

@@ -190,7 +190,7 @@ def _onnx_one_hot(record: Record, net: NetworkBuilder) -> str:
     return net.add("add", record.name, [y], {}, {"constant": np.float64(off)}) if off else y
 
 
-@imports("onnx", "GatherElements", "GatherND", "Trilu", "ScatterElements", "ScatterND", "Scatter")
+@imports("onnx", "GatherElements", "GatherND", "Trilu", "ScatterElements", "Scatter")
 def _onnx_elements(record: Record, net: NetworkBuilder) -> str:
     """Elements at constant places; the batch is followed by number, so that it must stay as it is."""
     if record.kind == "Trilu":
@@ -255,11 +255,6 @@ def _onnx_scatter(record: Record, net: NetworkBuilder) -> str:
     size = prod(shape)
     numbers = np.arange(size).reshape(shape)
     new = size + np.arange(prod(net.shape(updates))).reshape(net.shape(updates))
-    if record.kind == "ScatterND":
-        raise UnsupportedError(
-            f"layer {record.name!r} (ScatterND): its places name examples of the batch",
-            hint="Concat and Slice, or Where with a constant mask",
-        )
     axis = _axis(record, net, x, 0)
     index = _one_example(record, index, rank)
     np.put_along_axis(numbers, np.where(index < 0, index + shape[axis], index), new, axis)

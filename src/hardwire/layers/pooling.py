@@ -8,6 +8,7 @@ ONNX `MaxPool`, `AveragePool`, `GlobalMaxPool`, `GlobalAveragePool`; PyTorch `ma
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from fractions import Fraction
 from itertools import product
 from typing import Any
 
@@ -318,10 +319,30 @@ def _adaptive(record: Record, net: NetworkBuilder, kind: str, x: str, wanted: An
         lengths = {-(-(i + 1) * n // m) - start for i, start in enumerate(starts)}
         steps = {b - a for a, b in zip(starts, starts[1:], strict=False)} or {1}
         if len(lengths) > 1 or len(steps) > 1:
-            raise record.unsupported("output_size", wanted, f"{n} elements do not give {m} equal windows")
+            return _unequal(record, net, kind, x, [n if v is None else v for n, v in zip(spatial, values, strict=True)])
         sizes.append(lengths.pop())
         strides.append(steps.pop())
     return pooled(net, kind, record.name, x, pool_attrs(tuple(sizes), strides=tuple(strides)))
+
+
+def _unequal(record: Record, net: NetworkBuilder, kind: str, x: str, wanted: Sequence[int]) -> str:
+    """Windows of different lengths, axis by axis: averages as weighted rows, maxima one window at a time."""
+    for axis, m in enumerate(wanted):
+        n = net.shape(x)[axis]
+        if type(m) is not int or m < 1:
+            raise record.unsupported("output_size", m, "positive integers are expected")
+        windows = [range(i * n // m, -(-(i + 1) * n // m)) for i in range(m)]
+        name = f"{record.name}_axis{axis}"
+        if kind == "average_pool":
+            rows = tuple(tuple((at, Fraction(1, len(window))) for at in window) for window in windows)
+            x = net.add("resample", name, [x], {"axis": axis, "rows": rows})
+            continue
+        parts = []
+        for i, window in enumerate(windows):
+            part = net.add("take", f"{name}_{i}", [x], {"axis": axis, "indices": tuple(window)})
+            parts.append(net.add("reduce_max", f"{name}_max{i}", [part], {"axes": (axis,), "keepdims": True}))
+        x = net.add("concat", name, parts, {"axis": axis}) if len(parts) > 1 else parts[0]
+    return x
 
 
 # --- PyTorch
@@ -351,9 +372,14 @@ def _torch_pooled(record: Record, net: NetworkBuilder, kind: str, **average: Any
     return channels_first(net, record.name, pooled(net, kind, record.name, x, attrs, **average))
 
 
-@imports("torch", *(f"aten.max_pool{n}d.default" for n in (1, 2, 3)), "aten.max_pool2d_with_indices.default")
+_WITH_PLACES = [f"aten.max_pool{n}d_with_indices.default" for n in (1, 2, 3)]
+
+
+@imports("torch", *(f"aten.max_pool{n}d.default" for n in (1, 2, 3)), *_WITH_PLACES)
 def _torch_max_pool(record: Record, net: NetworkBuilder) -> str:
     """`max_poolNd(input, kernel_size, stride, padding, dilation, ceil_mode)`."""
+    if any(record.versions.get("read", ())[1:]):
+        raise UnsupportedError(f"layer {record.name!r} ({record.kind}): its indices are read; only values are computed")
     return _torch_pooled(record, net, "max_pool")
 
 

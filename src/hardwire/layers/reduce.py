@@ -213,8 +213,8 @@ _TORCH = {
 
 
 @imports("torch", *_TORCH)
-def _torch_reduce(record: Record, net: NetworkBuilder) -> str:
-    """`sum(dim, keepdim)` and the like; of `max` and `min` the values alone."""
+def _torch_reduce(record: Record, net: NetworkBuilder) -> str | list[str]:
+    """`sum(dim, keepdim)` and the like; `max` and `min` with their places."""
     x = torch.single(record)
     rank = len(net.shape(x))
     dims = record.take("dim", None)
@@ -225,7 +225,15 @@ def _torch_reduce(record: Record, net: NetworkBuilder) -> str:
         raise record.unsupported("dtype", dtype, "only float types are read")
     axes = tuple(without_batch(record, "dim", dim, rank) for dim in (dims if isinstance(dims, list) else [dims]))
     keepdims = bool(record.take("keepdim", False))
-    return net.add(_TORCH[record.kind], record.name, [x], {"axes": axes, "keepdims": keepdims})
+    read = record.versions.get("read", (True,))
+    attrs = {"axes": axes, "keepdims": keepdims}
+    if not any(read[1:]):
+        return net.add(_TORCH[record.kind], record.name, [x], attrs)
+    best = x
+    if record.kind == "aten.min.dim":
+        best = net.add("mul", f"{record.name}_negated", [x], {}, {"constant": np.float64(-1.0)})
+    places = net.add("argmax", f"{record.name}_places", [best], {"axis": axes[0], "keepdims": keepdims})
+    return [net.add(_TORCH[record.kind], record.name, [x], attrs) if read[0] else places, places]
 
 
 # --- Keras

@@ -386,6 +386,16 @@ def remainder(net: NetworkBuilder, name: str, x: str, divisor: NDArray[Any], rou
     return net.add("sub", name, [x, times(net, f"{name}_multiple", whole, divisor)])
 
 
+@imports("torch", "aten.round.decimals")
+def _torch_round(record: Record, net: NetworkBuilder) -> str:
+    """To a number of decimal places."""
+    ten = 10.0 ** int(record.take("decimals", 0))
+    whole = function(
+        net, f"{record.name}_whole", times(net, f"{record.name}_scaled", torch.single(record), ten), "round"
+    )
+    return whole if ten == 1 else net.add("divide", record.name, [whole], {}, {"divisor": np.float64(ten)})
+
+
 @imports("torch", "aten.frac.default")
 def _torch_frac(record: Record, net: NetworkBuilder) -> str:
     """What is behind the point, with the number's sign."""
