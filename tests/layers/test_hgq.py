@@ -18,6 +18,7 @@ from hardwire.fixed import Overflow, Rounding
 from hardwire.ir import interpreter
 from hardwire.ir.ops import OpCode
 from hardwire.ir.verify import verify_program
+from hardwire.layers import _minifloat
 from hardwire.layers._lowering import lower
 from hardwire.network._ports import joint_quantiser
 from hardwire.network.prepare import input_quantisers, prepare
@@ -66,9 +67,24 @@ def test_stored_models_give_hgq2s_outputs_to_the_bit(file, tmp_path):
     for ours, theirs in zip(forward(network, xs), ys, strict=True):
         np.testing.assert_array_equal(ours, theirs)
     # An input that quantisers of every rounding read, or a slice of which one reads, has no type of its own.
-    types = "s13.6" if file.startswith(("quantisers", "tables", "functions")) else None
+    types = "s13.6" if file.startswith(("quantisers", "tables", "functions", "floats")) else None
     for ours, theirs in zip(program_outputs(prepare(network), xs, types), ys, strict=True):
         np.testing.assert_array_equal(ours, theirs)
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.integers(-1, 4), st.integers(0, 4), st.integers(-5, 5), st.integers(0, 99))
+def test_a_floating_point_type_is_its_staircase(m, e, e0, seed):
+    stairs = _minifloat.staircase(m, e, e0)
+    assert (stairs is None) == (m < 0 and e > 1)
+    if stairs is None:
+        return
+    thresholds, levels = stairs
+    rng = np.random.default_rng(seed)
+    x = (rng.normal(size=500) * np.exp2(rng.uniform(-12, 12, 500))).astype(np.float32)
+    x = np.concatenate([x, levels.astype(np.float32), np.float32([0])])
+    ours = levels[np.searchsorted(thresholds, x.astype(np.float64), side="right")]
+    np.testing.assert_array_equal(ours, _minifloat.quantised(x, m, e, e0))
 
 
 @st.composite
@@ -128,7 +144,7 @@ def edited(tmp_path, change):
     [
         ("iq_conf", "overflow_mode", "WRAP_SM", r"'first' \(hgq>QDense\): attribute 'iq_conf' = .*only WRAP, SAT"),
         ("kq_conf", "round_mode", "CEIL", r"attribute 'kq_conf' = .*only TRN, RND"),
-        ("bq_conf", "q_type", "float", r"attribute 'bq_conf' = .*only kif, kbi and dummy"),
+        ("bq_conf", "q_type", "posit", r"attribute 'bq_conf' = .*only kif, kbi, float and dummy"),
         ("bq_conf", "scaler", -1, r"attribute 'bq_conf' = .*positive number"),
         ("iq_conf", "novel", 1, r"attribute 'iq_conf' = .'novel': 1.*not understood"),
     ],

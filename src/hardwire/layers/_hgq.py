@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 from hardwire.errors import ModelError, UnsupportedError
 from hardwire.fixed import MAX_BITS, Ints, Overflow, Rounding, round_real
 from hardwire.layers import _keras as keras
+from hardwire.layers import _minifloat
 from hardwire.layers._base import ImportRule, imports
 from hardwire.layers._cell import CHAIN_KINDS
 from hardwire.layers.activation import EXACT
@@ -44,6 +45,8 @@ ROUNDINGS = {
 }
 _OVERFLOWS = {"WRAP": Overflow.WRAP, "SAT": Overflow.SAT, "SAT_SYM": Overflow.SAT_SYM}
 _TRAINING_KEYS = ("qnoise_factor", "i_decay_speed", "homogeneous_axis", "heterogeneous_axis", "bw_mapper", "seed")
+_MANTISSA, _EXPONENT, _OFFSET = 23, 6, 64
+"""Largest settings of float quantisers, beyond which float32 itself is not exact."""
 _SUGAR: dict[str, dict[str, Any]] = {
     "HardTanhConfig": {"overflow_mode": "SAT", "affine": None},
     "HardSigmoidConfig": {"overflow_mode": "SAT", "affine": (0.25, 0.5)},
@@ -70,9 +73,16 @@ class Spec:
     """A wrapping quantiser of weights: HGQ2 takes its integer bits from the weights, so that nothing wraps."""
     scaler: float | None
     affine: tuple[float, float] | None
+    float_bits: tuple[Ints, Ints, Ints] | None = None
+    """Mantissa bits, exponent bits and exponent offset of a `float` quantiser, which has no k, i and f."""
 
     def quantiser(self, record: Record, rank: int) -> Quantiser:
         """Return the rule for a tensor of `rank` axes, the batch not counted; the affine map is not in it."""
+        if self.q_type == "float":
+            raise UnsupportedError(
+                f"layer {record.name!r} ({record.kind}): a quantiser of type 'float' here",
+                hint="float quantisers work for weights, and for tensors in front of and behind a layer",
+            )
         k, i, f = (part.reshape(part.shape[1:]) if part.ndim == rank + 1 else part for part in (self.k, self.i, self.f))
         if k.ndim != rank:
             raise ModelError(
@@ -115,8 +125,11 @@ def spec_of(record: Record, config: Any, attr: str, place: str, component: str |
     if q_type == "dummy":
         none = np.zeros((), np.int64)
         return Spec(q_type, Rounding.TRN, Overflow.SAT, none, none, none, True, scaler, affine)
+    if q_type == "float":
+        bits = _float_bits(record, place, component)
+        return Spec(q_type, Rounding.RND_CONV, Overflow.SAT, *bits, True, scaler, affine, bits)
     if q_type not in ("kif", "kbi"):
-        raise record.unsupported(attr, {"q_type": q_type}, "only kif, kbi and dummy quantisers are supported")
+        raise record.unsupported(attr, {"q_type": q_type}, "only kif, kbi, float and dummy quantisers are supported")
     mode = str(settings.pop("round_mode")).upper()
     over = str(settings.pop("overflow_mode")).upper()
     if mode.removeprefix("S_") not in ROUNDINGS:
@@ -182,6 +195,23 @@ def _widths(record: Record, q_type: str, over: str, place: str, component: str |
     return np.minimum(k, 1), i, other if q_type == "kif" else other - i
 
 
+def _float_bits(record: Record, place: str, component: str | None) -> tuple[Ints, Ints, Ints]:
+    """Return mantissa bits, exponent bits and exponent offset of a `float` quantiser, rounded."""
+    arrays = variables_at(record, place, component)
+    parts = [arrays.get(str(n), arrays.get(name)) for n, name in enumerate(("m", "e", "e0"))]
+    if any(part is None or not np.all(np.isfinite(part)) for part in parts):
+        raise ModelError(
+            f"layer {record.name!r} ({record.kind}): the bit widths of quantiser {place!r} are missing or damaged"
+        )
+    m, e, e0 = (np.rint(np.asarray(part, np.float64)).astype(np.int64) for part in parts)
+    if m.min() < -1 or m.max() > _MANTISSA or e.min() < 0 or e.max() > _EXPONENT or np.abs(e0).max() > _OFFSET:
+        raise UnsupportedError(
+            f"layer {record.name!r} ({record.kind}): quantiser {place!r} has up to {m.max()} mantissa and {e.max()} "
+            f"exponent bits; at most {_MANTISSA} and {_EXPONENT} are supported"
+        )
+    return m, e, e0
+
+
 def variables_at(record: Record, place: str, component: str | None = None) -> dict[str, Array]:
     """Take the variables of the quantiser at `place`: by number from `.keras`, by name from HDF5 by layer names.
 
@@ -197,7 +227,7 @@ def variables_at(record: Record, place: str, component: str | None = None) -> di
     found = {}
     for key in record.array_keys():
         *_, folder, kind, name = ("", *key.split("/"))[-3:] if "/" in key else ("", "", "")
-        if kind.startswith("fixed_point") and fnmatchcase(folder, component):
+        if kind.startswith(("fixed_point", "float_point")) and fnmatchcase(folder, component):
             found[name] = record.array(key)
     return found
 
@@ -244,7 +274,9 @@ def quantised(
     """
     if rule is None:
         return tensor
-    if rule.q_type != "dummy":
+    if rule.float_bits is not None:
+        tensor = _float_quantised(record, net, tensor, rule, name)
+    elif rule.q_type != "dummy":
         quantiser = rule.quantiser(record, len(net.shape(tensor)) if rank is None else rank)
         tensor = net.add("quantise", name, [tensor], {"quantiser": quantiser})
     if rule.affine is not None:
@@ -252,6 +284,21 @@ def quantised(
         tensor = net.add("mul", f"{name}_factor", [tensor], {}, {"constant": np.float64(factor)})
         tensor = net.add("add", f"{name}_shift", [tensor], {}, {"constant": np.float64(shift)})
     return tensor
+
+
+def _float_quantised(record: Record, net: NetworkBuilder, tensor: str, rule: Spec, name: str) -> str:
+    """Add a staircase for a tensor whose elements have one floating-point type."""
+    kinds = {
+        tuple(int(part) for part in each) for each in zip(*(a.ravel() for a in rule.float_bits or ()), strict=True)
+    }
+    stairs = _minifloat.staircase(*kinds.pop()) if len(kinds) == 1 else None
+    if stairs is None or rule.scaler is not None:
+        raise UnsupportedError(
+            f"layer {record.name!r} ({record.kind}): a float quantiser whose type differs by element, has a scaler, "
+            f"or has more than {_minifloat.MAX_LEVELS} values",
+            hint="quantise the tensor with one float type (heterogeneous_axis=()), or by kif",
+        )
+    return net.add("steps", name, [tensor], {}, {"thresholds": stairs[0], "levels": stairs[1]})
 
 
 def layer_input(record: Record, net: NetworkBuilder) -> str:
@@ -298,7 +345,9 @@ def weights(record: Record, values: Array, rule: Spec | None) -> NDArray[np.floa
         return x.astype(np.float64)
     if rule.scaler is not None:
         x = x / np.float32(rule.scaler)
-    if rule.q_type != "dummy":
+    if rule.float_bits is not None:
+        x = _minifloat.quantised(x, *rule.float_bits)
+    elif rule.q_type != "dummy":
         x = _rounded(record, x, rule)
     if rule.scaler is not None:
         x = x * np.float32(rule.scaler)

@@ -16,6 +16,7 @@ from hardwire.errors import ModelError, UnsupportedError
 from hardwire.layers import _keras as keras
 from hardwire.layers import einsum, import_rule
 from hardwire.layers._axes import without_batch
+from hardwire.layers._base import imports
 from hardwire.layers._hgq import (
     activated,
     batch_norm_scaler,
@@ -38,6 +39,7 @@ _KERAS_EPSILON = 1e-7
 
 
 @rules("Quantizer")
+@imports("keras", "hgq.quantizer.quantizer.Quantizer")  # before it was registered
 def _quantizer(record: Record, net: NetworkBuilder) -> str:
     """A quantiser as a layer of its own."""
     return quantised(record, net, keras.single(record), spec(record, "config", ""), record.name)

@@ -252,6 +252,58 @@ def functions():
     save("functions", keras.Model(x, [a, b, c, d, e]), 71, prepare=wide)
 
 
+def spiking():
+    """Spiking layers with and without leak, every reset."""
+    x = keras.Input((5, 2), name="x")
+    common = {"return_sequences": True, "surrogate_disable": True}
+    a = q.QSimpleSNN(2, threshold=1.5, **common)(x)
+    b = q.QLIF(2, threshold=[0.75, 1.25], reset_mechanism="zero", learn_threshold=True, **common)(x)
+    c = q.QLIF(2, reset_mechanism="none", enable_oq=True, go_backwards=True, surrogate_disable=True)(x)
+
+    def sensible(model):
+        for variable in model.variables:
+            given = {"graded_spikes_factor": 0.8, "beta": 0.6, "threshold": 1.25}
+            name = variable.path.rpartition("/")[2]
+            if name in given and "cell" in variable.path:
+                variable.assign(np.full(variable.shape, given[name]))
+            if "quantizer" in variable.path and name in "ifb":
+                variable.assign(np.full(variable.shape, {"i": 3, "f": 3, "b": 7}[name]))
+            if "quantizer" in variable.path and name == "k":
+                variable.assign(np.ones(variable.shape))
+
+    save("spiking", keras.Model(x, [a, b, c]), 72, (".keras", ".h5.gz"), prepare=sensible)
+
+
+def floats():
+    """Floating-point quantisers of weights and tensors."""
+
+    class Release(QuantizerConfig):
+        """HGQ2 0.1 and 0.2 hand a setting to these quantisers that they do not know: left out here."""
+
+        def get_quantizer(self):
+            self.config.pop("is_weight", None)
+            return super().get_quantizer()
+
+    x = keras.Input((4,), name="x")
+    kq, bq, iq = Release("float", "weight"), Release("float", "weight"), Release("float", "datalane")
+    a = q.QDense(3, kq_conf=kq, bq_conf=bq, iq_conf=iq)(x)
+    b = q.Quantizer(Release("float", "datalane", affine=(0.5, 0.25)))(a)
+
+    def small(model):
+        rng = np.random.default_rng(5)
+        for variable in model.variables:
+            name = variable.path.rpartition("/")[2]
+            span = {"m": (0, 5), "e": (1, 5), "e0": (-3, 4)}.get(name)
+            if "quantizer" in variable.path and span:
+                variable.assign(rng.integers(*span, variable.shape).astype(np.float32))
+
+    model = keras.Model(x, [a, b])
+    for layer in model._flatten_layers():
+        if isinstance(getattr(layer, "config", None), Release):
+            layer.config.__class__ = QuantizerConfig
+    save("floats", model, 73, (".keras", ".h5.gz"), prepare=small)
+
+
 MODELS = {
     "quantisers": quantisers,
     "dense": dense,
@@ -265,6 +317,8 @@ MODELS = {
     "lut_conv": lut_conv,
     "recurrent": recurrent,
     "functions": functions,
+    "spiking": spiking,
+    "floats": floats,
 }
 
 if __name__ == "__main__":
