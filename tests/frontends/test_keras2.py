@@ -1,4 +1,4 @@
-"""Keras 2 models, many layers and operations of TensorFlow each, against Keras' outputs (`keras2/make_models.py`)."""
+"""Keras 2 models, many layers and operations of TensorFlow each, against Keras' outputs (`keras2/make_*.py`)."""
 
 from __future__ import annotations
 
@@ -21,13 +21,14 @@ from hardwire.frontends.keras import walk
 from hardwire.network.reference import forward
 
 FIXTURES = Path(__file__).parent / "keras2" / "models.zip"
+NODES = FIXTURES.with_name("nodes.zip")
 NAMES = ("functions", "arithmetic", "shapes", "reductions", "images", "sequences", "steps", "merging")
 FILES = [name for name in zipfile.ZipFile(FIXTURES).namelist() if name.endswith((".h5", ".keras"))]
 
 
-@pytest.mark.parametrize("file", FILES)
+@pytest.mark.parametrize("file", [*FILES, "nodes.h5"])
 def test_every_output_is_keras_own(tmp_path: Path, file: str) -> None:
-    with zipfile.ZipFile(FIXTURES) as archive:
+    with zipfile.ZipFile(NODES if file == "nodes.h5" else FIXTURES) as archive:
         archive.extractall(tmp_path, [file, "answers.npz"])
     answers = np.load(tmp_path / "answers.npz")
     name = file.partition(".")[0]
@@ -55,10 +56,10 @@ def places(value: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
         yield from places(item, (*path, key))
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", [*NAMES, "nodes"])
 def test_strange_settings_are_errors_of_hardwire(name: str) -> None:
     """A value of the configuration is replaced or left out: nothing but a HardwireError may come of it."""
-    with zipfile.ZipFile(FIXTURES) as archive:
+    with zipfile.ZipFile(NODES if name == "nodes" else FIXTURES) as archive:
         file = Hdf5(archive.read(f"{name}.h5"), name)
     whole = json.loads(file.attribute("", "model_config"))
     rng = random.Random(name)

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from hardwire.errors import ModelError, UnsupportedError
+from hardwire.frontends._keras_tf_nodes import as_operation
 from hardwire.frontends._keras_tf_ops import as_keras_3, without_batch_sizes
 from hardwire.frontends._keras_weights import Arrays, WeightSource
 from hardwire.layers import import_rule
@@ -109,7 +110,7 @@ class KerasWalker:
     def _read_layer(self, config: Any, position: int) -> LayerConfig:
         if not isinstance(config, dict) or not isinstance(config.get("class_name"), str):
             raise self._bad(f"layer {position} of the configuration has no class name")
-        config = as_keras_3(config) or config
+        config = as_keras_3(config) or as_operation(config) or config
         inner = config.get("config")
         if isinstance(inner, list) and config["class_name"] == "Sequential":
             inner = {"name": "sequential", "layers": inner}  # Keras before 2.3
