@@ -15,6 +15,11 @@ from hardwire.ir.ops import OpCode
 from hardwire.ir.program import Kernel, Op, Program
 
 _BLOCK = 4096
+"""Events that are run at a time, at most."""
+_MOST_ELEMENTS = 1 << 24
+"""Elements of all arrays and events that are in memory at a time; one event at least."""
+_MOST_VALUES = 1 << 18
+"""Values of a kernel at some positions that are in memory at a time: few enough for a cache, enough for numpy."""
 
 
 def run_kernel(kernel: Kernel, inputs: Ints) -> Ints:
@@ -82,7 +87,9 @@ def run(program: Program, inputs: Sequence[Ints]) -> list[Ints]:
     `inputs`: one int64 array (N, elements) per input port; returns one (N, elements) per output port.
     """
     n = len(inputs[0])
-    blocks = [_run_block(program, [x[i : i + _BLOCK] for x in inputs]) for i in range(0, n, _BLOCK)]
+    elements = sum(array.size for array in program.arrays.values())
+    block = max(1, min(_BLOCK, _MOST_ELEMENTS // max(1, elements)))
+    blocks = [_run_block(program, [x[i : i + block] for x in inputs]) for i in range(0, n, block)]
     if not blocks:
         return [np.zeros((0, len(port.index)), np.int64) for port in program.outputs]
     return [np.concatenate(parts) for parts in zip(*blocks, strict=True)]
@@ -96,12 +103,16 @@ def trace(program: Program, inputs: Sequence[Ints]) -> dict[str, Ints]:
         store[port.array][:, port.index] = codes
     for step in program.steps:
         kernel = program.kernels[step.kernel]
-        # A kernel that makes constants reads nothing.
-        gathered = np.zeros((n, step.positions, 0), np.int64)
-        if step.reads:
-            gathered = np.concatenate([store[r.array][:, r.index()] for r in step.reads], axis=2)
-        result = run_kernel(kernel, gathered.reshape(n * step.positions, kernel.n_inputs))
-        store[step.write.array][:, step.write.index()] = result.reshape(n, step.positions, -1)
+        some = max(1, _MOST_VALUES // (len(kernel) * max(1, n)))
+        for start in range(0, step.positions, some):
+            places = slice(start, start + some)
+            count = len(step.write.base[places])
+            # A kernel that makes constants reads nothing.
+            parts = [store[read.array][:, read.base[places, None] + read.offsets] for read in step.reads]
+            gathered = np.concatenate([np.zeros((n, count, 0), np.int64), *parts], axis=2)
+            result = run_kernel(kernel, gathered.reshape(n * count, kernel.n_inputs))
+            target = step.write.base[places, None] + step.write.offsets
+            store[step.write.array][:, target] = result.reshape(n, count, -1)
     return store
 
 
