@@ -18,8 +18,8 @@ _BLOCK = 4096
 """Events that are run at a time, at most."""
 _MOST_ELEMENTS = 1 << 24
 """Elements of all arrays and events that are in memory at a time; one event at least."""
-_MOST_VALUES = 1 << 18
-"""Values of a kernel at some positions that are in memory at a time: few enough for a cache, enough for numpy."""
+_MOST_VALUES = 1 << 20
+"""Values of a kernel at some positions that are in memory at a time."""
 
 
 def run_kernel(kernel: Kernel, inputs: Ints) -> Ints:
