@@ -15,8 +15,10 @@ from hypothesis import strategies as st
 
 import hardwire as hw
 from hardwire.errors import HardwireError, ModelError, UnsupportedError
+from hardwire.forests import with_transform
 from hardwire.frontends import load
 from hardwire.frontends._trees import forest_network
+from hardwire.network.inspect import layer_rows
 from hardwire.network.reference import forward
 
 HERE = Path(__file__).parent / "trees"
@@ -295,3 +297,31 @@ def test_forest_network_is_named():
     assert network.inputs == ("x",)
     assert network.outputs == ("margin",)
     assert forest_network.__doc__
+
+
+def test_the_transform_of_the_objective_can_be_put_behind_the_trees():
+    x = inputs("xgb_binary")
+    for name, check in (
+        ("xgb_binary", lambda m: 1 / (1 + np.exp(-m))),
+        ("lgb_ova", lambda m: 1 / (1 + np.exp(-2 * m))),
+        ("xgb_poisson", np.exp),
+        ("xgb_softprob", lambda m: np.exp(m) / np.exp(m).sum(axis=1, keepdims=True)),
+        ("xgb_softmax", lambda m: m.argmax(axis=1)),
+        ("xgb_raw", lambda m: m),
+    ):
+        (margin,) = forward(load(FILES[name]), [x])
+        (found,) = forward(with_transform(load(FILES[name])), [x])
+        np.testing.assert_allclose(found, check(margin), atol=1e-12)
+    design = hw.compile(with_transform(load(FILES["xgb_binary"])), calibrate=x, fidelity=0.98, backend="emulator")
+    expected = 1 / (1 + np.exp(-ANSWERS["xgb_binary"]))
+    found = design.predict(x)[:, 0]
+    assert 1 - np.sum((found - expected) ** 2) / np.sum((expected - expected.mean()) ** 2) >= 0.98
+    with pytest.raises(UnsupportedError, match="'-2\\^-x' is no layer"):
+        with_transform(load(sklearn_ensemble.IsolationForest(n_estimators=2, random_state=0).fit(x)))
+
+
+def test_inspect_counts_trees():
+    (row,) = layer_rows(load(FILES["xgb_binary"]))
+    assert row["facts"]["trees"] == 6  # the base score is one of a single leaf
+    assert row["facts"]["comparisons"] < row["facts"]["splits"] + 1
+    assert row["facts"]["depth"] == 3

@@ -15,7 +15,7 @@ from hardwire.errors import ModelError, RangeError, UnsupportedError
 from hardwire.ir.ops import OpCode
 from hardwire.layers._forest import ForestBuilder, bounds_of, categories, grow
 from hardwire.layers._leaf_codes import CodedSplit, Split, leaf_codes, leaves_of
-from hardwire.layers.trees import facts
+from hardwire.layers.trees import Trees
 from hardwire.network.graph import NetworkBuilder
 from hardwire.network.reference import forward
 
@@ -177,7 +177,7 @@ def test_leaf_codes_are_different_and_lead_to_their_leaves(tree, width):
 
 
 def test_facts():
-    assert facts(network_of(stump()).nodes[-1]) == {
+    assert Trees().facts(network_of(stump()).nodes[-1]) == {
         "trees": 1,
         "splits": 1,
         "leaves": 2,

@@ -134,6 +134,10 @@ class Layer(ABC):
         """
         return None
 
+    def facts(self, node: Node) -> dict[str, int]:
+        """What `hardwire inspect` says of a node besides its parameters: a name, then a number."""
+        return {}
+
     def internal_sites(self, node: Node, inputs: Sequence[Floats]) -> dict[str, InternalSite]:
         """Tensors inside the node that calibration gives a type, by name; the node gets them in its attr `types`."""
         return {}

@@ -81,6 +81,19 @@ class Trees(Layer):
         shape = (*x.shape[:-1], len(results))
         return low.apply(node, builder.build(results), [read], shape, fractions([u / divisor for u in units]))
 
+    def facts(self, node: Node) -> dict[str, int]:
+        """Return `trees`, `splits`, `leaves`, different `comparisons` before rounding, splits on the longest path."""
+        p = node.params
+        feature = np.repeat(p["feature"], np.diff(p["first"]))
+        different = np.unique(np.stack([feature, p["bound"], p["inclusive"]], axis=1), axis=0)
+        return {
+            "trees": len(p["root"]),
+            "splits": len(p["feature"]),
+            "leaves": len(p["leaves"]),
+            "comparisons": len(different),
+            "depth": depth(node),
+        }
+
     def compared(self, node: Node, x: Floats) -> Grid:
         """Each feature's integer bits cover its thresholds (what is beyond saturates), not the data; its fractional
         bits let `_CHANGED` of the data pass another number of its thresholds."""
@@ -351,17 +364,3 @@ def _owners(node: Node) -> NDArray[np.int64]:
         level, tree = level[~ends], tree[~ends]
         level, tree = np.concatenate([p["left"][level], p["right"][level]]), np.concatenate([tree, tree])
     return owner
-
-
-def facts(node: Node) -> dict[str, int]:
-    """What a forest is made of: `trees`, `splits`, `leaves`, `comparisons` (different ones), `depth`."""
-    p = node.params
-    feature = np.repeat(p["feature"], np.diff(p["first"]))
-    different = np.unique(np.stack([feature, p["bound"], p["inclusive"]], axis=1), axis=0)
-    return {
-        "trees": len(p["root"]),
-        "splits": len(p["feature"]),
-        "leaves": len(p["leaves"]),
-        "comparisons": len(different),
-        "depth": depth(node),
-    }

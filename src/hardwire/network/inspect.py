@@ -21,7 +21,7 @@ def layer_rows(network: Network) -> list[dict[str, Any]]:
     `name`, `kind`, `inputs`, `shape` (of the output, no batch), `parameters`, `nonzero`, `type` (of a quantiser),
     `weight_bits` (mean over non-zero weights; None without weights), `macs` (multiply-accumulates an event), `ebops`
     (effective bit operations an event: Sun et al. 2024, bits of each non-zero weight times bits of its input; None
-    where the input has no type).
+    where the input has no type), `facts` (what the layer says of itself: trees, comparisons, leaves).
     """
     producers = {node.outputs[0]: node for node in network.nodes}
     return [_row(node, network, producers) for node in network.nodes]
@@ -58,6 +58,7 @@ def _row(node: Node, network: Network, producers: Mapping[str, Node]) -> dict[st
     bits = None if kernel is None else weight_bits(kernel)
     return {
         "name": node.name,
+        "facts": layer_of(node).facts(node),
         "kind": node.kind,
         "inputs": list(node.inputs),
         "shape": list(shape),

@@ -96,6 +96,11 @@ def inspection(found: Mapping[str, Any]) -> Group:
             ),
             escape(row["type"] or ""),
         )
+    facts = [
+        f"{row['name']}: {', '.join(f'{count:,} {name}' for name, count in row['facts'].items())}"
+        for row in found["layers"]
+        if row.get("facts")
+    ]
     total = found["total"]
     ebops = "unknown (some inputs have no type)" if total["ebops"] is None else f"{total['ebops']:,}"
     kind = "quantised" if found["quantised"] else "float: calibrate it, or take it as exact"
@@ -104,7 +109,7 @@ def inspection(found: Mapping[str, Any]) -> Group:
         f"{total['layers']} layers, {total['parameters']:,} parameters ({total['nonzero']:,} non-zero), "
         f"{total['macs']:,} MACs, EBOPs: {ebops}",
     ]
-    parts: list[Any] = [table, *(escape(line) for line in lines)]
+    parts: list[Any] = [table, *(escape(line) for line in facts + lines)]
     if found.get("unsupported"):
         parts.extend(["", _unsupported(found["unsupported"])])
     return Group(*parts)
