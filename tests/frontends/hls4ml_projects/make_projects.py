@@ -1,0 +1,312 @@
+"""Writes the projects of this folder with hls4ml and stores what its C simulation computes. Run once, by hand.
+
+    python3 -m venv env && env/bin/pip install hls4ml==1.3.0 keras==3.15.1 torch==2.13.0
+    env/bin/python make_projects.py [name …]        (needs g++)
+
+A folder a project: hls4ml's own text (types, configs, weights, top function, configuration; neither its libraries nor
+`ap_types`), and `vectors.npz`: inputs `x0, x1, …` (float64) and outputs `y0, y1, …` of `hls_model.predict`.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+import tempfile
+from pathlib import Path
+
+os.environ["KERAS_BACKEND"] = "torch"
+
+import hls4ml
+import keras
+import numpy as np
+
+HERE = Path(__file__).parent
+L = keras.layers
+KEPT = ("defines.h", "parameters.h")
+
+
+def seeded(model, seed=1):
+    """Give every weight seeded values of a size that makes types overflow now and then."""
+    rng = np.random.default_rng(seed)
+    for weight in model.weights:
+        values = rng.normal(0, 0.7 if "kernel" in weight.path else 0.4, weight.shape)
+        if "variance" in weight.path:
+            values = values**2 + 0.1
+        weight.assign(values + 1 if "gamma" in weight.path else values)
+    return model
+
+
+def inputs(model, rows, seed=2):
+    """Random inputs of several sizes, zeros, and ones that overflow everything."""
+    rng = np.random.default_rng(seed)
+    xs = [rng.normal(0, 3, (rows, *tensor.shape[1:])) for tensor in model.inputs]
+    for x in xs:
+        x[0], x[1], x[2], x[3] = 0, 40, -40, x[3] * 30
+    return [np.round(x * 4096) / 4096 for x in xs]
+
+
+def write(name, model, types=None, rows=24, **options):
+    """Write one project, run it, keep what is text."""
+    backend, strategy = options.pop("backend", "Vivado"), options.pop("strategy", None)
+    reuse = options.pop("reuse", 1)
+    config = hls4ml.utils.config_from_keras_model(
+        model, granularity="name", backend=backend, default_precision="fixed<16,6>", default_reuse_factor=reuse
+    )
+    for layer, settings in config["LayerName"].items():
+        if strategy:
+            settings["Strategy"] = strategy
+        if types is not None:
+            types(layer, settings)
+    if strategy:
+        config["Model"]["Strategy"] = strategy
+    with tempfile.TemporaryDirectory() as folder:
+        hls_model = hls4ml.converters.convert_from_keras_model(
+            model, hls_config=config, backend=backend, output_dir=folder, **options
+        )
+        hls_model.compile()
+        xs = inputs(model, rows)
+        ys = hls_model.predict([np.ascontiguousarray(x) for x in xs] if len(xs) > 1 else xs[0])
+        keep(Path(folder), HERE / name, xs, ys if isinstance(ys, list) else [ys])
+
+
+def keep(folder, target, xs, ys):
+    """Copy a project's own text and store the vectors."""
+    shutil.rmtree(target, ignore_errors=True)
+    (target / "firmware" / "weights").mkdir(parents=True)
+    for name in (*KEPT, "myproject.cpp"):
+        shutil.copy(folder / "firmware" / name, target / "firmware" / name)
+    for path in sorted((folder / "firmware" / "weights").iterdir()):
+        shutil.copy(path, target / "firmware" / "weights")
+    text = (folder / "hls4ml_config.yml").read_text()
+    lines = [line for line in text.splitlines() if str(folder) not in line]
+    (target / "hls4ml_config.yml").write_text("\n".join(lines) + "\n")
+    arrays = {f"x{i}": x for i, x in enumerate(xs)} | {f"y{i}": np.asarray(y) for i, y in enumerate(ys)}
+    np.savez_compressed(target / "vectors.npz", **arrays)
+    print(target.name, [np.shape(y) for y in ys], flush=True)
+
+
+# --- models
+
+
+def mlp():
+    x = keras.Input((8,), name="x")
+    h = L.BatchNormalization(name="bn")(L.Dense(6, activation="relu", name="fc1")(x))
+    return seeded(keras.Model(x, L.Softmax(name="sm")(L.Dense(3, name="fc2")(h))))
+
+
+def activations():
+    x = keras.Input((5,), name="x")
+    h = [L.Dense(4, name=f"fc{k}")(x) for k in range(3)]
+    names = ("sigmoid", "tanh", "softplus", "softsign", "relu", "elu", "selu", "hard_sigmoid", "linear")
+    outs = [L.Activation(name, name=f"a_{name}")(h[k // 5]) for k, name in enumerate(names)]
+    outs += [L.LeakyReLU(negative_slope=0.3, name="a_leaky")(h[2]), L.ELU(alpha=0.7, name="a_elu2")(h[2])]
+    return seeded(keras.Model(x, [*outs, L.PReLU(name="a_prelu")(h[2])]))
+
+
+def activation_types(result, table, size, output):
+    def types(name, settings):
+        if name.startswith("fc"):
+            settings["Precision"]["result"] = result
+        elif name.startswith("a_"):
+            settings["Precision"]["result"] = output
+            if "table" in settings["Precision"]:
+                settings["Precision"]["table"] = table
+            if "TableSize" in settings:
+                settings["TableSize"] = size
+
+    return types
+
+
+DENSE = (
+    ("fixed<16,6>", "fixed<16,6>", "fixed<16,6>"),
+    ("fixed<12,5>", "fixed<8,2>", "fixed<10,6>"),
+    ("fixed<12,5,RND,SAT>", "fixed<8,2>", "fixed<10,6,RND,SAT>"),
+    ("fixed<10,4,TRN,SAT>", "fixed<6,1,RND,SAT>", "fixed<10,6,RND_CONV,WRAP>"),
+    ("fixed<20,8>", "fixed<6,1>", "ufixed<10,6,RND_INF,SAT>"),
+    ("fixed<11,5,RND_ZERO,SAT_SYM>", "fixed<7,2>", "fixed<6,3,RND_MIN_INF,SAT_ZERO>"),
+    ("fixed<9,5,RND_CONV>", "fixed<7,2>", "fixed<8,4,TRN_ZERO>"),
+    ("int<12>", "fixed<9,3>", "int<6>"),
+    ("fixed<10,4,RND_INF,SAT_ZERO>", "fixed<6,2>", "fixed<14,5>"),
+    ("ufixed<10,4,RND,SAT>", "fixed<6,2>", "fixed<14,5>"),
+)
+"""Accumulator, weight and result of each layer of `dense`."""
+
+
+def dense():
+    xs = [keras.Input((6,), name=f"x{k}") for k in range(2)]
+    return seeded(keras.Model(xs, [L.Dense(3, name=f"d{k}")(xs[k // 5]) for k in range(len(DENSE))]))
+
+
+def dense_types(name, settings):
+    p = settings["Precision"]
+    if name.startswith("d"):
+        p["accum"], p["weight"], p["result"] = DENSE[int(name[1:])]
+        p["bias"] = "fixed<9,3>"
+    elif name.startswith("x"):
+        p["result"] = "fixed<9,4>"
+
+
+SOFTMAX = (
+    ("stable", {}, "fixed<16,6>"),
+    ("latency", {}, "fixed<12,4>"),
+    ("legacy", {}, "fixed<10,5>"),
+    ("argmax", {}, "fixed<16,6>"),
+    (
+        "stable",
+        {
+            "exp_table": "fixed<12,2,RND,SAT>",
+            "inv_table": "fixed<14,4,RND,SAT>",
+            "accum": "fixed<14,4>",
+            "inv_inp": "fixed<10,4>",
+        },
+        "fixed<14,5,RND,SAT>",
+    ),
+    (
+        "latency",
+        {
+            "exp_table": "ufixed<12,6,RND,SAT>",
+            "inv_table": "ufixed<14,2,RND,SAT>",
+            "accum": "ufixed<14,7,TRN,SAT>",
+            "inv_inp": "ufixed<12,8,RND,SAT>",
+        },
+        "fixed<11,3>",
+    ),
+    ("stable", {"exp_table": "fixed<18,8,TRN>", "accum": "fixed<10,3,RND,SAT>"}, "ufixed<12,4>"),
+    ("legacy", {"table": "fixed<14,5,RND,SAT>"}, "fixed<16,6>"),
+)
+"""Implementation, types and input type of each softmax."""
+
+
+def softmax():
+    xs = [keras.Input((3,), name=f"x{k}") for k in range(2)]
+    outs = [L.Softmax(name=f"s{k}")(L.Dense(4, name=f"d{k}")(xs[k // 5])) for k in range(len(SOFTMAX))]
+    return seeded(keras.Model(xs, outs))
+
+
+def softmax_types(name, settings):
+    if name.startswith("s"):
+        implementation, kinds, _ = SOFTMAX[int(name[1:])]
+        settings["Implementation"] = implementation
+        settings["Precision"].update(kinds, result="ufixed<12,1,RND,SAT>")
+        settings["TableSize"] = 128
+    elif name.startswith("d"):
+        settings["Precision"]["result"] = SOFTMAX[int(name[1:])][2]
+
+
+def merges():
+    a, b, c = (keras.Input((4,), name=name) for name in "abc")
+    h, d = L.Dense(4, name="fa")(a), L.Dense(4, name="fd")(c)
+    outs = [kind()([h, b]) for kind in (L.Add, L.Subtract, L.Multiply, L.Average)]
+    return seeded(keras.Model([a, b, c], outs + [kind()([d, c]) for kind in (L.Maximum, L.Minimum, L.Concatenate)]))
+
+
+def merge_types(name, settings):
+    settings["Precision"]["result"] = "fixed<9,5>" if name[0] in "mac" else "fixed<11,5,RND,SAT>"
+
+
+def plane(same):
+    x = keras.Input((9, 7, 2), name="x")
+    pad = "same" if same else "valid"
+    h = L.Conv2D(3, (3, 2), padding=pad, strides=(2, 1), activation="relu", name="c1")(x)
+    a = L.Conv2D(2, 1, name="c2")(L.MaxPooling2D((2, 2), name="p1")(h))
+    b = L.DepthwiseConv2D((2, 2), name="c3")(L.AveragePooling2D((2, 2), name="p2")(h))
+    return seeded(
+        keras.Model(
+            x,
+            [
+                L.Flatten()(a),
+                L.GlobalAveragePooling2D(name="p3")(h),
+                L.GlobalMaxPooling2D(name="p4")(h),
+                L.Flatten()(b),
+            ],
+        )
+    )
+
+
+def line(same):
+    x = keras.Input((9, 3), name="x")
+    h = L.ReLU(name="r")(L.Conv1D(4, 3, padding="same" if same else "valid", name="c1")(x))
+    a, b = L.MaxPooling1D(2, name="p1")(h), L.AveragePooling1D(3, name="p2")(h)
+    pools = [L.GlobalAveragePooling1D(name="p3")(h), L.GlobalMaxPooling1D(name="p4")(h)]
+    return seeded(keras.Model(x, [L.Dense(3, name="f1")(L.Flatten()(a)), L.Flatten()(b), *pools]))
+
+
+def conv_types(accum, result):
+    def types(name, settings):
+        p = settings["Precision"]
+        if "accum" in p:
+            p["accum"] = accum
+        if name[0] in "cpf":
+            p["result"] = result
+        if "weight" in p:
+            p["weight"] = p["bias"] = "fixed<8,2>"
+        if name == "x":
+            p["result"] = "fixed<9,4>"
+
+    return types
+
+
+def views():
+    x = keras.Input((4, 5, 2), name="x")
+    kinds = (L.ZeroPadding2D(((1, 2), (0, 1))), L.UpSampling2D((2, 2)), L.Permute((3, 1, 2)))
+    outs = [L.Flatten()(kind(x)) for kind in (*kinds, L.Cropping2D(((1, 0), (1, 1))))]
+    return seeded(keras.Model(x, outs))
+
+
+WRAP, SATURATE = "fixed<13,6>", "fixed<11,5,RND,SAT>"
+PROJECTS = {
+    "mlp": lambda name: write(name, mlp()),
+    "mlp_resource": lambda name: write(name, mlp(), backend="Vitis", strategy="Resource", reuse=4),
+    "activations": lambda name: write(
+        name, activations(), activation_types("fixed<12,5>", "fixed<12,4>", 512, "fixed<10,4>")
+    ),
+    "activations_unsigned": lambda name: write(
+        name,
+        activations(),
+        activation_types("ufixed<10,4,RND,SAT>", "fixed<10,3,RND,SAT>", 256, "fixed<9,4,RND_CONV,SAT>"),
+        backend="Vitis",
+    ),
+    "activations_stream": lambda name: write(
+        name,
+        activations(),
+        activation_types("fixed<11,5,TRN_ZERO,SAT_SYM>", "ufixed<9,1>", 2048, "ufixed<8,3>"),
+        io_type="io_stream",
+    ),
+    "dense": lambda name: write(name, dense(), dense_types),
+    "dense_resource": lambda name: write(name, dense(), dense_types, strategy="Resource", reuse=3),
+    "dense_reused": lambda name: write(name, dense(), dense_types, strategy="Resource", reuse=18, backend="Vitis"),
+    "dense_unrolled": lambda name: write(
+        name, dense(), dense_types, strategy="resource_unrolled", reuse=2, backend="Vitis"
+    ),
+    "dense_stream": lambda name: write(
+        name, dense(), dense_types, io_type="io_stream", backend="Vitis", strategy="Resource", reuse=2
+    ),
+    "softmax": lambda name: write(name, softmax(), softmax_types),
+    "softmax_stream": lambda name: write(name, softmax(), softmax_types, io_type="io_stream"),
+    "merges": lambda name: write(name, merges(), merge_types),
+    "merges_stream": lambda name: write(name, merges(), merge_types, io_type="io_stream"),
+    "plane": lambda name: write(name, plane(True), conv_types(WRAP, "fixed<10,4,TRN,SAT>"), rows=12),
+    "plane_resource": lambda name: write(
+        name, plane(False), conv_types(SATURATE, "fixed<9,5>"), rows=12, strategy="Resource", reuse=3
+    ),
+    "plane_stream": lambda name: write(
+        name, plane(False), conv_types(SATURATE, "fixed<9,5>"), rows=12, io_type="io_stream", backend="Vitis"
+    ),
+    "line": lambda name: write(name, line(False), conv_types("fixed<9,3>", "fixed<9,5>"), rows=12, backend="Vitis"),
+    "line_stream": lambda name: write(
+        name,
+        line(True),
+        conv_types(SATURATE, "fixed<10,4>"),
+        rows=12,
+        io_type="io_stream",
+        strategy="Resource",
+        reuse=3,
+    ),
+    "views": lambda name: write(name, views(), rows=6),
+    "views_stream": lambda name: write(name, views(), rows=6, io_type="io_stream"),
+}
+
+if __name__ == "__main__":
+    for project in sys.argv[1:] or PROJECTS:
+        PROJECTS[project](project)
