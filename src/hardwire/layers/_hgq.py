@@ -222,8 +222,15 @@ def variables_at(record: Record, place: str, component: str | None = None) -> di
     keys = [key for key in record.array_keys() if key.startswith(numbered)]
     if keys:
         return {key[len(numbered) :]: record.array(key) for key in keys}
-    if component is None:
-        component = escape(f"{record.name.rpartition('/')[2]}_{place}" if place else "")
+    if component is not None:
+        return _named(record, component)
+    own = escape(f"{record.name.rpartition('/')[2]}_{place}" if place else "")
+    # A layer within a wrapper has a name that its record does not know.
+    return _named(record, own) or (_named(record, f"*_{place}") if place else {})
+
+
+def _named(record: Record, component: str) -> dict[str, Array]:
+    """Take the variables of quantisers in folders like `component`."""
     found = {}
     for key in record.array_keys():
         *_, folder, kind, name = ("", *key.split("/"))[-3:] if "/" in key else ("", "", "")

@@ -304,6 +304,13 @@ def floats():
     save("floats", model, 73, (".keras", ".h5.gz"), prepare=small)
 
 
+def wrapped():
+    """A layer over the rows of a tensor, within Keras' own wrapper; Keras' layers between."""
+    x = keras.Input((3, 4), name="x")
+    y = keras.layers.TimeDistributed(q.QDense(2, activation="relu"))(x)
+    save("wrapped", keras.Model(x, q.QDense(2)(keras.layers.Permute((2, 1))(y))), 74, (".keras", ".h5.gz"))
+
+
 MODELS = {
     "quantisers": quantisers,
     "dense": dense,
@@ -319,6 +326,7 @@ MODELS = {
     "functions": functions,
     "spiking": spiking,
     "floats": floats,
+    "wrapped": wrapped,
 }
 
 if __name__ == "__main__":
