@@ -163,9 +163,12 @@ def predict(
     from hardwire.arrays import load_arrays, save_arrays
     from hardwire.design import load
 
-    with working("emulating"):
+    with working("emulating") as say:
         arrays = load_arrays(x)
-        y = load(build).predict(arrays if len(arrays) > 1 else arrays[0])
+        y = load(build).predict(
+            arrays if len(arrays) > 1 else arrays[0],
+            progress=lambda done, rows: say(f"emulating: {done:,} of {rows:,} rows"),
+        )
         outputs = y if isinstance(y, tuple) else (y,)
         save_arrays(output, outputs)
     result = {"rows": len(outputs[0]), "outputs": [list(y.shape) for y in outputs], "file": str(output)}

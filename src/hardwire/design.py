@@ -18,7 +18,7 @@ import numpy as np
 from hardwire.backends.verilog import RESERVED
 from hardwire.calibrate import check_data
 from hardwire.emulate import Emulator, compile_program
-from hardwire.errors import HardwireError, ModelError
+from hardwire.errors import DataError, HardwireError, ModelError
 from hardwire.fixed import Floats, Ints
 from hardwire.implement import implement
 from hardwire.ir.program import Program
@@ -34,6 +34,9 @@ from hardwire.targets import target as find_target
 from hardwire.verification import verify
 
 REPORT = "report.json"
+
+_VALUES_AT_A_TIME, _LEAST_ROWS = 1 << 23, 256
+"""Values of inputs and outputs that `predict` runs at a time, and rows at least."""
 
 
 EMULATOR = "emulator"
@@ -108,15 +111,43 @@ class Design:
         compare it with the circuit."""
         return compile_program(self.program)
 
+    def _given(self, x: Any) -> list[Any]:
+        """The arrays of an argument that is one array or several."""
+        several = isinstance(x, tuple) or (isinstance(x, list) and len(self.program.inputs) > 1)
+        return list(x) if several else [x]
+
     def check_inputs(self, x: Any) -> list[Floats]:
         """Arrays `(N, *shape)`, one per input, from an array or tuple of them; raises `DataError` naming the input."""
-        ports = self.program.inputs
-        given = list(x) if isinstance(x, tuple) or (isinstance(x, list) and len(ports) > 1) else [x]
-        return check_arrays(self.name, [(port.name, port.shape) for port in ports], given)
+        return check_arrays(self.name, [(port.name, port.shape) for port in self.program.inputs], self._given(x))
 
-    def predict(self, x: Any, threads: int | None = None) -> Any:
-        """Bit-exact emulation: float arrays `(N, *shape)` in, float64 out; tuples where there are several."""
-        outputs = self.emulator.predict(self.check_inputs(x), threads=threads)
+    def predict(self, x: Any, threads: int | None = None, *, progress: Callable[[int, int], None] | None = None) -> Any:
+        """Bit-exact emulation: float arrays `(N, *shape)` in, float64 out; tuples where there are several.
+
+        Many rows are run some at a time: beside `x` and the outputs little memory is used, whatever the type of `x`.
+        `progress(rows done, rows)` follows.
+        """
+        given = [np.asarray(array) for array in self._given(x)]
+        ports = self.program.outputs
+        elements = sum(len(port.index) for port in (*self.program.inputs, *ports))
+        step = max(_LEAST_ROWS, _VALUES_AT_A_TIME // max(1, elements))
+        rows = {array.shape[:1] for array in given}
+        n = next(iter(rows))[0] if len(rows) == 1 and () not in rows else 0
+        if n <= step:
+            outputs = self.emulator.predict(self.check_inputs(x), threads=threads)
+        else:
+            outputs = [np.empty((n, *port.shape)) for port in ports]
+            for start in range(0, n, step):
+                part = slice(start, start + step)
+                try:
+                    found = self.emulator.predict(self.check_inputs(tuple(a[part] for a in given)), threads=threads)
+                except DataError:
+                    # The message names a row: it is to be counted from the first one.
+                    self.emulator.predict(self.check_inputs(x), threads=threads)
+                    raise
+                for whole, piece in zip(outputs, found, strict=True):
+                    whole[part] = piece
+                if progress is not None:
+                    progress(min(n, start + step), n)
         return outputs[0] if len(outputs) == 1 else tuple(outputs)
 
     def codes(self, x: Any) -> list[Ints]:
