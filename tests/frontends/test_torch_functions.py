@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import importlib
 import warnings
 from collections.abc import Callable
 from typing import Any
@@ -157,6 +158,7 @@ CASES: dict[str, tuple[Callable[..., Any], tuple[tuple[int, ...], ...]]] = {
     "logic": (lambda s, x: ((x > 0) & (x < 1)) | ~(x > -1), X),
     "more logic": (lambda s, x: torch.logical_xor(x > 0, torch.logical_not(x < 1)), X),
     "products with factors": (lambda s, x, y: torch.baddbmm(x @ s.m.T, x, y.mT, beta=0.5, alpha=2), XY),
+    "matrices of their own": (lambda s, x: torch.matmul(x[:, :, None], s.m[:, :, None] * s.w), X),
     "gated": (lambda s, x: F.glu(x, -1) + F.glu(x, 2), X),
     "shuffled channels": (lambda s, x: F.channel_shuffle(x.flatten(1)[..., None], 3), X),
     "constants": (lambda s, x: x * torch.sigmoid(s.w) + F.softplus(s.w) * s.m.std() - F.pad(s.w[1:3], (1, 1)), X),
@@ -205,6 +207,36 @@ MODULES: dict[str, tuple[Callable[[], Any], tuple[tuple[int, ...], ...]]] = {
 def test_modules(name: str) -> None:
     make, shapes = MODULES[name]
     check(make(), *shapes)
+
+
+def test_quantisers() -> None:
+    scales, zeros = torch.tensor([0.25, 0.5, 0.125]), torch.tensor([0, 3, -2], dtype=torch.int32)
+    fake = torch.fake_quantize_per_channel_affine
+
+    def function(s: Any, x: Any) -> Any:
+        y = torch.fake_quantize_per_tensor_affine(x, 0.25, 2, -8, 7)
+        return y + fake(x, s.scales, s.zeros, 1, -8, 7)
+
+    module = Function(function)
+    module.register_buffer("scales", scales)
+    module.register_buffer("zeros", zeros)
+    network = check(module, (3, 4))
+    assert [node.kind for node in network.nodes].count("quantise") == 2
+
+
+def test_pairs_of_pt2e_quantisation() -> None:
+    importlib.import_module("torch.ao.quantization.fx._decomposed")
+    pair = torch.ops.quantized_decomposed
+    codes = torch.tensor([[3, -5, 7, 1], [0, 2, -8, 4]], dtype=torch.int8)
+
+    def function(s: Any, x: Any) -> Any:
+        q = pair.quantize_per_tensor(x, 0.125, 1, -128, 127, torch.int8)
+        weight = pair.dequantize_per_tensor(s.codes, 0.5, 0, -128, 127, torch.int8)
+        return F.linear(pair.dequantize_per_tensor(q, 0.125, 1, -128, 127, torch.int8), weight)
+
+    module = Function(function)
+    module.register_buffer("codes", codes)
+    assert [node.kind for node in check(module, (3, 4)).nodes] == ["quantise", "dense"]
 
 
 @pytest.mark.parametrize("name", ["view written", "view read after"])

@@ -32,6 +32,8 @@ def _second(arrays: Sequence[Array], args: Mapping[str, Any]) -> Any:
 
 def _binary(function: Callable[..., Array]) -> _Rule:
     def rule(arrays: Sequence[Array], args: Mapping[str, Any]) -> Array:
+        if "self" in args:  # a number on the left
+            arrays = [arrays[0].dtype.type(args["self"]), *arrays]
         other, alpha = _second(arrays, args), args.get("alpha", 1)
         return function(arrays[0], other if alpha == 1 else other * np.asarray(other).dtype.type(alpha))
 
@@ -285,14 +287,31 @@ def _pad(arrays: Sequence[Array], args: Mapping[str, Any]) -> Array:
 
 def _fake_quantise(arrays: Sequence[Array], args: Mapping[str, Any]) -> Array:
     """`fake_quantize_per_tensor_affine` and `…_per_channel_affine`: the inverse scale is rounded to float32 first."""
+    x, scale, zero = _affine(arrays, args)
+    codes = np.clip(np.rint(x * (np.float32(1.0) / scale)) + zero, args["quant_min"], args["quant_max"])
+    return np.asarray((codes - zero) * scale, x.dtype)
+
+
+def _codes(arrays: Sequence[Array], args: Mapping[str, Any]) -> Array:
+    """`quantized_decomposed.quantize_…`: codes of a constant."""
+    x, scale, zero = _affine(arrays, args)
+    return np.clip(np.rint(x * (np.float32(1.0) / scale)) + zero, args["quant_min"], args["quant_max"])
+
+
+def _real(arrays: Sequence[Array], args: Mapping[str, Any]) -> Array:
+    """`quantized_decomposed.dequantize_…`: what codes stand for, in float32."""
+    codes, scale, zero = _affine(arrays, args)
+    return np.asarray((codes.astype(np.float32) - zero.astype(np.float32)) * scale, np.float32)
+
+
+def _affine(arrays: Sequence[Array], args: Mapping[str, Any]) -> tuple[Array, Array, Array]:
     x, *rest = arrays
     scale = np.asarray(rest[0] if rest else args["scale"], np.float32)
     zero = np.asarray(rest[1] if len(rest) > 1 else args.get("zero_point", 0))
     if scale.ndim and "axis" in args:
         spread = [-1 if axis == args["axis"] % x.ndim else 1 for axis in range(x.ndim)]
         scale, zero = scale.reshape(spread), zero.reshape(spread)
-    codes = np.clip(np.rint(x * (np.float32(1.0) / scale)) + zero, args["quant_min"], args["quant_max"])
-    return np.asarray((codes - zero) * scale, x.dtype)
+    return x, scale, zero
 
 
 def _linear(arrays: Sequence[Array], args: Mapping[str, Any]) -> Array:
@@ -425,6 +444,7 @@ RULES: dict[str, _Rule] = {
     "full.default": _full,
     "zeros.default": _filled(0.0),
     "ones.default": _filled(1.0),
+    "empty.memory_format": _filled(0.0),  # whatever is read of it has been written before
     "scalar_tensor.default": lambda arrays, args: np.asarray(args["s"], _dtype(args)),
     "eye.default": _eye,
     "eye.m": _eye,
@@ -456,6 +476,11 @@ RULES: dict[str, _Rule] = {
         "fake_quantize_per_tensor_affine.tensor_qparams",
         "fake_quantize_per_channel_affine.default",
     ),
+    **{
+        f"quantized_decomposed.{verb}_per_{each}": rule
+        for verb, rule in (("quantize", _codes), ("dequantize", _real))
+        for each in ("tensor.default", "tensor.tensor", "channel.default")
+    },
     "tril.default": _triangle(np.tril),
     "triu.default": _triangle(np.triu),
     "flip.default": lambda arrays, args: np.flip(arrays[0], args["dims"]),
@@ -492,7 +517,7 @@ _ARGUMENTS = {
     *("max_val", "beta", "threshold", "decimals", "split_size", "split_sizes", "chunks", "pad", "mode", "scale"),
     *("zero_point", "quant_min", "quant_max", "axis", "diagonal", "shifts", "repeats", "equation", "path", "n", "m"),
     *("s", "device", "layout", "pin_memory", "non_blocking", "copy", "memory_format", "implicit", "half_to_float"),
-    *("approximate", "output_size", "(present)"),
+    *("approximate", "output_size", "(present)", "out_dtype", "eps"),
 }
 
 
@@ -506,7 +531,7 @@ def evaluate(name: str, kind: str, arrays: Sequence[Array], args: Mapping[str, A
         )
     if unknown := sorted(args.keys() - _ARGUMENTS):
         raise UnsupportedError(f"layer {name!r} ({kind}): attribute {unknown[0]!r} is not understood")
-    dtype = args.get("dtype")
+    dtype = None if "dequantize" in kind else args.get("dtype")
     try:
         with np.errstate(all="ignore"):
             made = rule(arrays, args)

@@ -457,11 +457,13 @@ def _torch_with(record: Record, net: NetworkBuilder, function: str, **arguments:
 
 @imports("torch", "aten.elu.default", "aten.elu_.default")
 def _torch_elu(record: Record, net: NetworkBuilder) -> str:
-    """`elu(alpha)` with neither scale nor input scale."""
-    alpha = torch.number(record, "alpha", 1.0)
-    record.expect("scale", 1, 1.0)
+    """`scale · elu(alpha)` without input scale; a SELU has been written so."""
+    alpha, scale = torch.number(record, "alpha", 1.0), torch.number(record, "scale", 1.0)
     record.expect("input_scale", 1, 1.0)
-    return _torch_with(record, net, "elu", alpha=alpha)
+    if (alpha, scale) == (1.6732632423543772, 1.0507009873554805):
+        return _torch_with(record, net, "selu")
+    y = _torch_with(record, net, "elu", alpha=alpha)
+    return y if scale == 1 else net.add("mul", f"{record.name}_scaled", [y], {}, {"constant": np.float64(scale)})
 
 
 @imports("torch", "aten.celu.default", "aten.celu_.default")

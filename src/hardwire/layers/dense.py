@@ -233,6 +233,19 @@ def _torch_addmm(record: Record, net: NetworkBuilder) -> str:
     return net.add("dense", record.name, [x], {}, {"kernel": kernel, "bias": np.broadcast_to(bias, kernel.shape[1:])})
 
 
+def _torch_matrices(record: Record, net: NetworkBuilder, x: str, weight: NDArray[Any], *, left: bool) -> str:
+    """A constant matrix for each position of the axes in front of the last two."""
+    shape = net.shape(x)
+    lead = "cdefghij"[: weight.ndim - 2]
+    if len(shape) != weight.ndim or shape[:-2] != weight.shape[:-2]:
+        raise UnsupportedError(
+            f"layer {record.name!r} ({record.kind}): constant matrices of shape {weight.shape} do not fit {shape}",
+            hint="one matrix for each position, or one for all",
+        )
+    equation = f"a{lead}yk,{lead}xy->a{lead}xk" if left else f"a{lead}kx,{lead}xy->a{lead}ky"
+    return net.add("einsum", record.name, [x], {"equation": equation}, {"kernel": weight})
+
+
 @imports("torch", "aten.mm.default", "aten.matmul.default")
 def _torch_matmul(record: Record, net: NetworkBuilder) -> str:
     """A product with one constant factor, on the right or on the left, or of two computed tensors."""
@@ -244,10 +257,7 @@ def _torch_matmul(record: Record, net: NetworkBuilder) -> str:
     while weight.ndim > 2 and weight.shape[0] == 1:
         weight = weight[0]
     if weight.ndim not in (1, 2):
-        raise UnsupportedError(
-            f"layer {record.name!r} ({record.kind}): a constant factor of shape {weight.shape} (a matrix for each "
-            "position) is not supported"
-        )
+        return _torch_matrices(record, net, x, weight, left=left)
     if left and len(shape) < 2:
         raise UnsupportedError(
             f"layer {record.name!r} ({record.kind}): a constant times {('batch', *shape)} mixes examples",

@@ -392,7 +392,12 @@ def _torch_average_pool(record: Record, net: NetworkBuilder) -> str:
     return _torch_pooled(record, net, "average_pool", count_padding=bool(count), divisor=divisor)
 
 
-@imports("torch", *(f"aten.adaptive_avg_pool{n}d.default" for n in (1, 2, 3)), "aten._adaptive_avg_pool2d.default")
+@imports(
+    "torch",
+    *(f"aten.adaptive_avg_pool{n}d.default" for n in (1, 2, 3)),
+    "aten._adaptive_avg_pool2d.default",
+    "aten._adaptive_avg_pool3d.default",
+)
 def _torch_adaptive_average(record: Record, net: NetworkBuilder) -> str:
     """`adaptive_avg_poolNd(input, output_size)` to sizes that give equal windows."""
     _torch_rank(record, net)

@@ -164,6 +164,10 @@ class NetworkBuilder:
         """Whether one of the tensors has no known shape."""
         return any(tensor in self.placeholders and tensor not in self.shapes for tensor in tensors)
 
+    def maker(self, tensor: str) -> Node | None:
+        """Return the node that makes a tensor, or None for an input."""
+        return next((node for node in reversed(self._nodes) if tensor in node.outputs), None)
+
     def shape(self, tensor: str) -> Shape:
         """Shape of a tensor without the batch axis."""
         return self.shapes[tensor]
