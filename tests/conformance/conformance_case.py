@@ -36,6 +36,12 @@ ROWS = (
 """Rows of the table, in its order."""
 
 
+def grid(*shape: int, seed: int = 0, bits: int = 5, frac: int = 2) -> Any:
+    """Float32 numbers of few bits, on which float32 arithmetic is exact."""
+    rng = np.random.default_rng(seed)
+    return (rng.integers(-(1 << (bits - 1)), 1 << (bits - 1), shape) / (1 << frac)).astype(np.float32)
+
+
 @dataclass(frozen=True)
 class Built:
     """A model with inputs and the outputs of its framework's own forward, one array each, batch first.

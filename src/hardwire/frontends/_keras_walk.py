@@ -278,6 +278,7 @@ class KerasWalker:
         results = [self._reference(model.name, item) for item in _references(model.config.get("output_layers"))]
         if not sources or not results:
             raise self._bad(f"model {model.name!r} names no input or no output layers")
+        results = _calls_from_zero(layers, results)
         first = self._first_calls(layers, results)
         done: dict[tuple[str, int], list[str]] = {}
         for i, (name, call, _) in enumerate(sources):
@@ -623,3 +624,16 @@ def _first_known(*shapes: Any) -> Any:
 
 def _shown(shape: list[int | None]) -> str:
     return "(" + ", ".join("?" if dim is None else str(dim) for dim in shape) + ("," if len(shape) == 1 else "") + ")"
+
+
+def _calls_from_zero(layers: list[LayerConfig], results: list[tuple[str, int, int]]) -> list[tuple[str, int, int]]:
+    """Number a sub-model's calls from 0 in the model's outputs, where its readers do: Keras 3 counts them from 1 there
+    (its own construction is 0) and from 0 everywhere else."""
+    read = {item[:2] for layer in layers for call in layer.calls for item in call.tensors}
+    named = {item[:2] for item in results}
+    ahead = {
+        layer.name
+        for layer in layers
+        if layer.kind in MODELS and (layer.name, 0) in read and (layer.name, 0) not in named
+    }
+    return [(name, call - (name in ahead), tensor) for name, call, tensor in results]

@@ -6,13 +6,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from conformance_case import Built, Case
-
-
-def grid(*shape: int, seed: int = 0, bits: int = 5, frac: int = 2) -> np.ndarray:
-    """Float32 numbers of few bits, on which float32 arithmetic is exact."""
-    return (np.random.default_rng(seed).integers(-(1 << (bits - 1)), 1 << (bits - 1), shape) / (1 << frac)).astype("f4")
+from conformance_case import Built, Case, grid
 
 
 def built(make: Callable[[], Any], *shapes: tuple[int, ...], **options: Any) -> Callable[[Path], Built]:
