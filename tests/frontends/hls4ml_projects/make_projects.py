@@ -3,15 +3,19 @@
     python3 -m venv env && env/bin/pip install hls4ml==1.3.0 keras==3.15.1 torch==2.13.0
     env/bin/python make_projects.py [name …]        (needs g++)
 
-A folder a project: hls4ml's own text (types, configs, weights, top function, configuration; neither its libraries nor
-`ap_types`), and `vectors.npz`: inputs `x0, x1, …` (float64) and outputs `y0, y1, …` of `hls_model.predict`.
+An archive a project (`mlp`: a directory): hls4ml's own text (types, configs, weights, top function, configuration;
+neither its libraries nor `ap_types`). Beside it a `.npz`: inputs `x0, x1, …` (float64) and the outputs `y0, y1, …` of
+`hls_model.predict`.
 """
 
 from __future__ import annotations
 
+import gzip
+import io
 import os
 import shutil
 import sys
+import tarfile
 import tempfile
 from pathlib import Path
 
@@ -67,23 +71,39 @@ def write(name, model, types=None, rows=24, **options):
         hls_model.compile()
         xs = inputs(model, rows)
         ys = hls_model.predict([np.ascontiguousarray(x) for x in xs] if len(xs) > 1 else xs[0])
-        keep(Path(folder), HERE / name, xs, ys if isinstance(ys, list) else [ys])
+        keep(Path(folder), name, xs, ys if isinstance(ys, list) else [ys])
 
 
-def keep(folder, target, xs, ys):
-    """Copy a project's own text and store the vectors."""
-    shutil.rmtree(target, ignore_errors=True)
-    (target / "firmware" / "weights").mkdir(parents=True)
-    for name in (*KEPT, "myproject.cpp"):
-        shutil.copy(folder / "firmware" / name, target / "firmware" / name)
+def keep(folder, name, xs, ys):
+    """Store a project's own text, packed but for `mlp`, and the vectors."""
+    (folder / "kept" / "firmware" / "weights").mkdir(parents=True)
+    for file in (*KEPT, "myproject.cpp"):
+        shutil.copy(folder / "firmware" / file, folder / "kept" / "firmware" / file)
     for path in sorted((folder / "firmware" / "weights").iterdir()):
-        shutil.copy(path, target / "firmware" / "weights")
+        shutil.copy(path, folder / "kept" / "firmware" / "weights")
     text = (folder / "hls4ml_config.yml").read_text()
     lines = [line for line in text.splitlines() if str(folder) not in line]
-    (target / "hls4ml_config.yml").write_text("\n".join(lines) + "\n")
+    (folder / "kept" / "hls4ml_config.yml").write_text("\n".join(lines) + "\n")
+    if name == "mlp":
+        shutil.rmtree(HERE / name, ignore_errors=True)
+        shutil.copytree(folder / "kept", HERE / name)
+    else:
+        pack(folder / "kept", HERE / f"{name}.tar.gz")
     arrays = {f"x{i}": x for i, x in enumerate(xs)} | {f"y{i}": np.asarray(y) for i, y in enumerate(ys)}
-    np.savez_compressed(target / "vectors.npz", **arrays)
-    print(target.name, [np.shape(y) for y in ys], flush=True)
+    np.savez_compressed(HERE / f"{name}.npz", **arrays)
+    print(name, [np.shape(y) for y in ys], flush=True)
+
+
+def pack(folder, target):
+    """Write a directory as a `.tar.gz` whose bytes depend on its files alone."""
+    raw = io.BytesIO()
+    with tarfile.open(fileobj=raw, mode="w") as tar:
+        for path in sorted(folder.rglob("*")):
+            if path.is_file():
+                info = tarfile.TarInfo(path.relative_to(folder).as_posix())
+                info.size = path.stat().st_size
+                tar.addfile(info, io.BytesIO(path.read_bytes()))
+    target.write_bytes(gzip.compress(raw.getvalue(), mtime=0))
 
 
 # --- models
