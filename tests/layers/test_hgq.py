@@ -21,6 +21,7 @@ from hardwire.ir.verify import verify_program
 from hardwire.layers import _minifloat
 from hardwire.layers._lowering import lower
 from hardwire.network._ports import joint_quantiser
+from hardwire.network.graph import NetworkBuilder
 from hardwire.network.prepare import input_quantisers, prepare
 from hardwire.network.reference import forward
 from hardwire.quantiser import Quantiser
@@ -177,6 +178,30 @@ def test_the_older_package_name_is_read_too(tmp_path):
             out.writestr(name, archive.read(name).replace(b'"hgq>', b'"hgq2>'))
     xs, ys = vectors("dense")
     np.testing.assert_array_equal(forward(frontends.load(path), xs)[0], ys[0])
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.data())
+def test_a_port_serves_quantisers_behind_views(data):
+    """Slices, repetitions and transposes of an input, each with a quantiser of its own."""
+    net = NetworkBuilder("views")
+    x = net.input("x", (3, 2))
+    rng = np.random.default_rng(data.draw(st.integers(0, 999)))
+    outputs = []
+    for n in range(data.draw(st.integers(1, 3))):
+        axis = data.draw(st.integers(0, 1))
+        chosen = data.draw(st.lists(st.integers(0, (3, 2)[axis] - 1), min_size=1, max_size=4))
+        y = net.add("take", f"take{n}", [x], {"axis": axis, "indices": tuple(chosen)})
+        if data.draw(st.booleans()):
+            y = net.add("transpose", f"turn{n}", [y], {"perm": (1, 0)})
+        shape = net.shape(y)
+        bits, rounding = rng.integers(0, 6, shape), data.draw(st.sampled_from([Rounding.TRN, Rounding.RND]))
+        q = Quantiser.of_arrays(bits > 2, bits, rng.integers(-1, 4, shape), rounding, Overflow.WRAP)
+        outputs.append(net.add("quantise", f"q{n}", [y], {"quantiser": q}))
+    network = net.build(outputs)
+    values = rng.integers(-400, 400, (64, 3, 2)) / 32
+    for ours, theirs in zip(program_outputs(network, [values]), forward(network, [values]), strict=True):
+        np.testing.assert_array_equal(ours, theirs)
 
 
 @pytest.mark.parametrize("name", ["lut_dense", "lut_spatial"])

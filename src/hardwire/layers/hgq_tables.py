@@ -26,10 +26,9 @@ from hardwire.layers.conv import data_format, keras_padding
 from hardwire.layers.padding import padded
 from hardwire.layers.recurrent import chain_of
 from hardwire.layers.slicing import take
-from hardwire.network._ports import joint_quantiser
+from hardwire.network._ports import joint_of_uses
 from hardwire.network.graph import NetworkBuilder, Shape
 from hardwire.network.records import Record
-from hardwire.quantiser import Quantiser
 
 Array = NDArray[Any]
 Params = dict[str, Array]
@@ -181,25 +180,8 @@ def _ported(record: Record, net: NetworkBuilder, x: str, where: Ints, rule: Spec
     """
     if rule is None or rule.q_type == "dummy" or not is_input(net, x):
         return x
-    port = _port(rule.quantiser(record, where.ndim).reshaped(where.shape), where, net.shape(x))
+    port = joint_of_uses([(rule.quantiser(record, where.ndim).reshaped(where.shape), where)], net.shape(x))
     return x if port is None else net.add("quantise", f"{record.name}_port", [x], {"quantiser": port})
-
-
-def _port(quantiser: Quantiser, where: Ints, shape: Shape) -> Quantiser | None:
-    """Return one type of a tensor of `shape` from which each of its uses (flat positions `where`) follows."""
-    used = where.ravel() >= 0
-    order = np.argsort(where.ravel()[used], kind="stable")
-    counts = np.bincount(where.ravel()[used], minlength=prod(shape))
-    first = np.cumsum(counts) - counts
-    scale, lo, hi = (part.ravel()[used][order] for part in (quantiser.scale, quantiser.lo, quantiser.hi))
-    rules = []
-    for use in range(int(counts.max(initial=0))):
-        at = np.minimum(first + np.minimum(use, counts - 1), len(order) - 1)
-        own, least, most = (
-            np.where(counts > 0, part[at], none).reshape(shape) for part, none in ((scale, 1.0), (lo, 0), (hi, 0))
-        )
-        rules.append(Quantiser(own, least, most, quantiser.rounding, quantiser.overflow))
-    return joint_quantiser(rules, shape) if rules else None
 
 
 def _edges(record: Record, net: NetworkBuilder, rows: str, shape: Shape, rule: Spec | None) -> str:

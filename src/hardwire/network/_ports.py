@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 import numpy as np
+from numpy.typing import NDArray
 
 from hardwire.errors import ModelError
 from hardwire.fixed import MAX_BITS, FixedType, Overflow, Rounding, width_of
+from hardwire.layers import layer_of
 from hardwire.network.graph import Network, Node, Shape
 from hardwire.quantiser import Quantiser
 
@@ -58,6 +60,55 @@ def with_output_types(network: Network, types: StatedTypes) -> Network:
         nodes.append(Node("quantise", f"{name}.type", (inner,), (name,), {"quantiser": rule}))
         network = network.with_(nodes=tuple(nodes), shapes={**network.shapes, inner: network.shapes[name]})
     return network
+
+
+_VIEWS = ("reshape", "transpose", "take", "crop")
+"""Kinds that choose and order elements of one tensor, and change none."""
+_MOST_USES = 1 << 12
+
+Use = tuple[Quantiser, NDArray[np.int64]]
+"""A quantiser of every field's full shape, and which element (flat) of a tensor each of its own is, -1 for none."""
+
+
+def quantised_uses(network: Network, tensor: str) -> list[Use] | None:
+    """Return the quantisers that read a tensor, directly or behind views; None where anything else does."""
+    shape = network.shapes[tensor]
+    waiting = [(tensor, np.arange(np.prod(shape, dtype=np.int64)).reshape(shape))]
+    uses: list[Use] = []
+    while waiting:
+        name, places = waiting.pop()
+        if name in network.outputs or len(uses) > _MOST_USES:
+            return None
+        for node in network.consumers(name):
+            if node.kind == "quantise":
+                uses.append((node.attrs["quantiser"].reshaped(places.shape), places))
+            elif node.kind in _VIEWS:
+                # Positions are moved as values are, exactly.
+                moved = layer_of(node).reference(node, [places[None].astype(np.float64)])[0]
+                waiting.append((node.outputs[0], moved.astype(np.int64)))
+            else:
+                return None
+    return uses
+
+
+def joint_of_uses(uses: Sequence[Use], shape: Shape) -> Quantiser | None:
+    """Return one quantiser of a tensor of `shape` from which all of its uses follow, if there is one."""
+    rules: list[Quantiser] = []
+    for quantiser, where in uses:
+        used = where.ravel() >= 0
+        order = np.argsort(where.ravel()[used], kind="stable")
+        counts = np.bincount(where.ravel()[used], minlength=int(np.prod(shape, dtype=np.int64)))
+        first = np.cumsum(counts) - counts
+        scale, lo, hi = (part.ravel()[used][order] for part in (quantiser.scale, quantiser.lo, quantiser.hi))
+        if np.any(quantiser.zero) or len(rules) + counts.max(initial=0) > _MOST_USES:
+            return None
+        for use in range(int(counts.max(initial=0))):
+            at = np.minimum(first + np.minimum(use, counts - 1), len(order) - 1)
+            own, least, most = (
+                np.where(counts > 0, part[at], none).reshape(shape) for part, none in ((scale, 1.0), (lo, 0), (hi, 0))
+            )
+            rules.append(Quantiser(own, least, most, quantiser.rounding, quantiser.overflow))
+    return joint_quantiser(rules, shape) if rules else None
 
 
 def joint_quantiser(rules: Sequence[Quantiser], shape: Shape) -> Quantiser | None:

@@ -18,7 +18,7 @@ from hardwire.fixed import Overflow, Rounding, width_of
 from hardwire.layers import layer_of
 from hardwire.layers._scales import column_codes
 from hardwire.layers.batch_norm import folded
-from hardwire.network._ports import StatedTypes, joint_quantiser, stated_types
+from hardwire.network._ports import StatedTypes, joint_of_uses, quantised_uses, stated_types
 from hardwire.network.graph import Network, Node, Shape
 from hardwire.network.scores import fold_scores
 from hardwire.network.thresholds import absorbed, moved
@@ -389,7 +389,9 @@ def input_quantisers(network: Network, input_types: StatedTypes = None) -> dict[
             found[name] = own[0]
         elif wanted is not None:
             found[name] = wanted
-        elif own and len(own) == len(readers) and (joint := joint_quantiser(own, network.shapes[name])) is not None:
+        elif (uses := quantised_uses(network, name)) and (
+            joint := joint_of_uses(uses, network.shapes[name])
+        ) is not None:
             found[name] = joint
         else:
             raise ModelError(
