@@ -53,7 +53,7 @@ def built(
         outputs = found if isinstance(found, list) else [found]
         if settings.get("calibrated"):
             span = max(float(np.ptp(output)) for output in outputs)
-            settings |= {"input_type": None, "tolerance": 0.05 * span, "why": ROUNDED}
+            settings |= {"input_type": None, "tolerance": 0.08 * span, "why": ROUNDED}
         return Built(path, xs, outputs, **settings)
 
     return build
