@@ -895,7 +895,7 @@ REFUSED = {
     "far axis": ("Softmax", ["x"], {"axis": 5}, r"attribute 'axis' = 5: the tensor has 3 axes"),
     "batch argmax": ("ArgMax", ["x"], {}, r"attribute 'axis' = 0: the batch axis"),
     "batch moved": ("Transpose", ["x"], {"perm": [1, 0, 2]}, r"batch on axis 1"),
-    "batch merged": ("Reshape", ["x", "minus"], {}, r"an event has 6 elements, not 3; events would be mixed"),
+    "batch merged": ("Reshape", ["x", "minus"], {}, r"has the batch on axis 0, merged with others"),
     "batch flattened": ("Flatten", ["x"], {"axis": 0}, r"attribute 'axis' = 0: events .* would be mixed"),
     "concat constant": ("Concat", ["x", "c"], {"axis": 1}, r"would act on the batch axis"),
     "batch constant": ("Add", ["x", "c"], {}, r"would act on the batch axis"),

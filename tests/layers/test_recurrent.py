@@ -372,4 +372,4 @@ def test_onnx_refusals():
     with pytest.raises(UnsupportedError, match=r"output 'out' has the batch on axis 2"):
         load(model(swap, helper.make_node("RNN", ["t", "w", "r"], ["out"], name="cell", hidden_size=2)))
     with pytest.raises(UnsupportedError, match=r"soft.*batch is on axis 1"):
-        load(model(swap, helper.make_node("Softmax", ["t"], ["out"], name="soft")))
+        load(model(swap, helper.make_node("Softmax", ["t"], ["out"], name="soft", axis=1)))

@@ -111,11 +111,11 @@ def follow(
     if op in _SWAPS and len(inputs) == 1:
         perm = _permutation(attrs, rank)
         if perm is not None and not (plain and perm[:1] == [0]):
-            return Step((_permuted(net, name, x, place, perm),))
+            return Step((permuted(net, name, x, place, perm),))
     elif op in _VIEWS or (op in _AROUND and not plain):
         if plain and sizes[0] and sizes[0][0] == batch and prod(_numbers(sizes[0])) == prod(net.shape(x)):
             return None
-        found = _regrouped(net, name, x, place, sizes[0], batch)
+        found = regrouped(net, name, x, place, sizes[0], batch)
         if found is not None:
             return Step((found,))
     if plain or kind in RECURRENT:
@@ -171,7 +171,8 @@ def _permutation(attrs: Mapping[str, Any], rank: int) -> list[int] | None:
     return perm
 
 
-def _permuted(net: NetworkBuilder, name: str, x: str, place: Place, perm: list[int]) -> tuple[str, Place]:
+def permuted(net: NetworkBuilder, name: str, x: str, place: Place, perm: list[int]) -> tuple[str, Place]:
+    """The tensor with the file's axes permuted, and where the batch is then."""
     own: list[int] = []
     for axis in perm:
         at = place.own(axis, len(perm))
@@ -186,7 +187,7 @@ def _numbers(sizes: Sizes) -> list[int]:
     return [size for size in sizes[1:] if isinstance(size, int)]
 
 
-def _regrouped(
+def regrouped(
     net: NetworkBuilder, name: str, x: str, place: Place, sizes: Sizes, batch: int | str
 ) -> tuple[str, Place] | None:
     """A view of the same elements in the same order: what stands in front of the batch, and behind it, stays there."""
@@ -239,12 +240,12 @@ def removed_axes(op: str, attrs: Mapping[str, Any], place: Place, rank: int) -> 
 
 
 def _constants(arrays: Mapping[str, NDArray[Any]], place: Place, rank: int) -> dict[str, NDArray[Any]] | None:
-    found = {key: _constant(array, place, rank) for key, array in arrays.items()}
+    found = {key: broadcast_beside(array, place, rank) for key, array in arrays.items()}
     kept = {key: array for key, array in found.items() if array is not None}
     return kept if len(kept) == len(found) else None
 
 
-def _constant(array: NDArray[Any], place: Place, rank: int) -> NDArray[Any] | None:
+def broadcast_beside(array: NDArray[Any], place: Place, rank: int) -> NDArray[Any] | None:
     """A constant operand as it broadcasts to the Network's tensor, the batch in front; None if it meets the batch."""
     if array.ndim <= rank - 1 - place.axis:
         return array

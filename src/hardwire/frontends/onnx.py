@@ -8,7 +8,7 @@ QONNX under any of its domain names, `domain::Op` for others.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from heapq import heapify, heappop, heappush
 from pathlib import Path
 from typing import Any
@@ -22,6 +22,7 @@ from hardwire.frontends._onnx_constants import BATCHES, PURE, QUANTISERS, Consta
 from hardwire.frontends._onnx_file import check, live_digest, onnx_package, opset_of, read_file, tensor
 from hardwire.frontends._onnx_qdq import Integers
 from hardwire.frontends._onnx_rewrite import refusal, written_out
+from hardwire.frontends._torch_places import FRONT, Place
 from hardwire.layers import _onnx as rules
 from hardwire.layers import import_rule
 from hardwire.network.graph import Network, NetworkBuilder, Shape
@@ -104,7 +105,7 @@ class _Walk:
         self.nodes = written_out(model.graph.node, STANDARD)
         self.constants: dict[str, Constant] = {}
         self.tensors: dict[str, str] = {}
-        self.places: dict[str, int] = {}
+        self.places: dict[str, Place] = {}
         """Axis of the batch of tensors in which it is not the first."""
         self.integers: dict[str, Integers] = {}
         self.types: dict[str, int] = {}
@@ -336,50 +337,56 @@ class _Walk:
             self._pass(node, name, operands)
         elif not computed and node.input:
             self._fold(node, name, operands)
-        elif standard and self._moved(node, name, operands, computed):
-            pass
+        elif standard and (step := self._moved(node, name, operands, computed)) is not None:
+            if step.result is not None:
+                self.tensors[node.output[0]] = step.result
+            else:
+                if step.inputs:
+                    self.tensors.update(zip(computed, step.inputs, strict=True))
+                    self.places.update(dict.fromkeys(computed, step.place))
+                self._rule(_with_attributes(node, step.attrs), name, list(step.operands))
+            readers = [reader for reader in self.consumers.get(node.output[0], []) if id(reader) in self.fused]
+            for key in [*node.output, *(key for reader in readers for key in reader.output)]:
+                if step.place != FRONT:
+                    self.places[key] = step.place
         else:
             self._rule(node, name, operands)
 
-    def _moved(self, node: Any, name: str, operands: list[Constant | None], computed: list[str]) -> bool:
-        """Follow the batch to another axis and back; False for an operator that a rule imports."""
-        found = {self.places.get(key, 0) for key in computed}
-        place = max(found)
+    def _moved(self, node: Any, name: str, operands: list[Constant | None], computed: list[str]) -> late.Step | None:
+        """Follow the batch to another axis and back; None for an operator that a rule imports as it stands."""
+        found = {self.places.get(key, FRONT) for key in computed}
+        place = max(found, key=lambda one: (one.axis, one.outer, one.inner))
         if node.op_type in late.RECURRENT:
             layout = int(attributes(node, self.folder).get("layout", 0))
-            if place != 1 - layout or len(computed) != 1:
+            if place != Place(1 - layout) or len(computed) != 1:
                 raise UnsupportedError(
                     f"layer {name!r} ({node.op_type}): attribute 'layout' = {layout}: its input has the batch on axis "
                     f"{place}; only one computed input with the batch on axis {1 - layout} is supported",
                     hint="export the model with the batch first (batch_first=True)",
                 )
             for key, at in zip(node.output, late.places(node.op_type, layout), strict=False):
-                self.places[key] = at
-            return False
+                self.places[key] = Place(at)
+            return None
         attrs = attributes(node, self.folder)
         swap = node.op_type == "Transpose" and list(attrs.get("perm", []))[:1] != [0] and len(attrs.get("perm", [])) > 1
-        if place == 0 and not swap:
-            return False
+        if place == FRONT and not swap and node.op_type != "Reshape":
+            return None
+        if len(found) > 1 and self.batch == 1:
+            for key in computed:
+                old = self.places.get(key, FRONT)
+                self.tensors[key], self.places[key] = late.seen_at(self.net, name, self.tensors[key], old, 0)
+            found = {self.places[key] for key in computed}
+            place = self.places[computed[0]]
+        step = None
         if len(found) == 1 and not any(key in self.integers for key in computed):
-            if node.op_type in late.ANYWHERE:
-                self.places.update((key, place) for key in node.output)
-                return False
-            values = [
-                None if part is None else self._batch_free(node, name, i, part) for i, part in enumerate(operands)
-            ]
             tensors = [self.tensors[key] for key in computed]
-            result = late.follow(node.op_type, attrs, values, self.net, name, tensors, place)
-            if result is not None:
-                self.tensors[node.output[0]] = result[0]
-                if result[1]:
-                    self.places[node.output[0]] = result[1]
-                return True
-        if place:
+            step = late.follow(node.op_type, attrs, operands, self.net, name, tensors, place, self.batch, self.opset)
+        if step is None and place != FRONT:
             raise UnsupportedError(
                 f"layer {name!r} ({node.op_type}): it reads a tensor whose batch is on axis {place}",
                 hint="bring the batch to the front first (Transpose), or export with batch_first=True",
             )
-        return False
+        return step
 
     def _key(self, node: Any) -> str | None:
         """Name under which a node's import rule or constant evaluation is registered."""
@@ -552,7 +559,10 @@ class _Walk:
                 f"layer {name!r} ({node.op_type}): attribute {next(iter(attrs))!r} is not understood"
             )
         shape = self.net.shape(self.tensors[key])
-        values = [np.array((batch, *shape)[start:end], np.int64) for batch in BATCHES]
+        place = self.places.get(key, FRONT)
+        before, after = shape[: place.axis], shape[place.axis + len(place.factors) :]
+        merged = place.outer * place.inner
+        values = [np.array((*before, batch * merged, *after)[start:end], np.int64) for batch in BATCHES]
         if node.op_type == "Size":
             values = [np.asarray(value.prod()) for value in values]
         same = np.array_equal(values[0], values[1])
@@ -621,6 +631,8 @@ class _Walk:
                 raise record.unsupported("to", target, "only casts among float types, and of integers to wider ones")
         record.finish()
         self.tensors[output] = self.tensors[key]
+        if key in self.places:
+            self.places[output] = self.places[key]
         if integers is not None:
             self.integers[output] = integers
 
@@ -633,6 +645,11 @@ class _Walk:
         return self.types.get(key) or int(self.onnx.helper.np_dtype_to_tensor_dtype(operand.array.dtype))
 
     def _output(self, name: str) -> str:
+        if name in self.places and self.batch == 1:
+            seen, place = late.seen_at(self.net, name, self.tensors[name], self.places[name], 0)
+            if place == FRONT:
+                self.tensors[name] = seen
+                del self.places[name]
         if name in self.places:
             maker = next(node for node in self.nodes if name in node.output)
             raise UnsupportedError(
@@ -654,3 +671,15 @@ class _Walk:
 def _name(node: Any) -> str:
     """Name of a node; unnamed ones are called after their first output."""
     return str(node.name or next((key for key in node.output if key), node.op_type))
+
+
+def _with_attributes(node: Any, attrs: Mapping[str, Any]) -> Any:
+    """The node with the integer attribute `axis` as it is counted with the batch in front."""
+    if "axis" not in attrs:
+        return node
+    copy = type(node)()
+    copy.CopyFrom(node)
+    for attribute in [attribute for attribute in copy.attribute if attribute.name == "axis"]:
+        copy.attribute.remove(attribute)
+    copy.attribute.add(name="axis", type=2, i=int(attrs["axis"]))
+    return copy
