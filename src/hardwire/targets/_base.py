@@ -116,7 +116,7 @@ class Target:
             ((OpCode.EQUAL,), _tree_luts(2 * facts.compare, self.lut_size)),
             ((OpCode.CLAMP,), self._clamp_luts(facts)),
             ((OpCode.ROUND,), self._round_luts(kernel, facts)),
-            ((OpCode.SELECT,), width + _tree_luts(facts.width_a, self.lut_size) * (facts.width_a > 1)),
+            ((OpCode.SELECT,), facts.selected + _tree_luts(facts.width_a, self.lut_size) * (facts.width_a > 1)),
             ((OpCode.AND, OpCode.OR, OpCode.XOR), width),
             ((OpCode.TABLE,), self._table_luts(kernel, facts)),
         ):
@@ -155,7 +155,7 @@ class Target:
             ((OpCode.EQUAL,), self._tree_ns(2 * facts.compare)),
             ((OpCode.CLAMP,), self._clamp_ns(facts)),
             ((OpCode.ROUND,), self._round_ns(kernel, facts)),
-            ((OpCode.SELECT,), d.lut + self._tree_ns(facts.width_a) * (facts.width_a > 1)),
+            ((OpCode.SELECT,), d.lut * (facts.selected > 0) + self._tree_ns(facts.width_a) * (facts.width_a > 1)),
             ((OpCode.AND, OpCode.OR, OpCode.XOR), np.full(len(kernel), d.lut)),
             ((OpCode.TABLE,), self._table_ns(facts)),
             ((OpCode.MUL,), self._mul_ns(facts)),

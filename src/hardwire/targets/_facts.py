@@ -16,7 +16,7 @@ from hardwire.solver.cost import AdderShapes, FullAdderCost
 Floats = NDArray[np.float64]
 Bools = NDArray[np.bool_]
 
-_ADD, _SUB, _SHL, _MUL, _LESS = (int(OpCode[name]) for name in ("ADD", "SUB", "SHL", "MUL", "LESS"))
+_ADD, _SUB, _SHL, _MUL, _LESS, _SELECT = (int(OpCode[name]) for name in ("ADD", "SUB", "SHL", "MUL", "LESS", "SELECT"))
 
 CONSTANT_BITS = 16
 """Widest value whose comparison with a constant is a chain of LUTs; a wider one is a subtraction on a carry chain."""
@@ -39,6 +39,8 @@ class Facts:
     """Bits of a comparison between a and b."""
     below: Ints
     """LESS with a constant: bits that are looked at, where the comparison is a chain of LUTs; else 0."""
+    selected: Ints
+    """SELECT: bits that vary within a side; above them both are constant, and a bit is the condition or a constant."""
     under_bits: Ints
     """CLAMP: bits that the test against the lower bound looks at, 0 where none is needed."""
     under_chain: Bools
@@ -89,6 +91,7 @@ def facts_of(kernel: Kernel) -> Facts:
         chain=_chains(kernel, width, zeros, args),
         compare=compare,
         below=_below(kernel, width, a, b),
+        selected=_selected(kernel, width, b, np.maximum(args[:, 2], 0)),
         under_bits=np.where(under_need, under_bits, 0),
         under_chain=under_need & ~under_pow & (kernel.p != 0),
         over_bits=np.where(over_need, over_bits, 0),
@@ -96,6 +99,15 @@ def facts_of(kernel: Kernel) -> Facts:
         address=widths_of(np.zeros_like(kernel.lo), kernel.hi[a] - kernel.lo[a]),
         fanout_in=fanout.astype(np.int64),
     )
+
+
+def _selected(kernel: Kernel, width: Ints, b: Ints, c: Ints) -> Ints:
+    """Bits up to the highest in which the ends of a side's range differ; all where a value may be negative."""
+    zero = np.zeros_like(kernel.lo)
+    inside = [widths_of(zero, np.maximum(kernel.lo[side] ^ kernel.hi[side], 0)) for side in (b, c)]
+    negative = (kernel.lo[b] < 0) | (kernel.lo[c] < 0)
+    bits = np.where(negative, width, np.minimum(np.maximum(*inside), width))
+    return np.where(kernel.op == _SELECT, bits, 0)
 
 
 def _below(kernel: Kernel, width: Ints, a: Ints, b: Ints) -> Ints:
