@@ -1,0 +1,135 @@
+"""ONNX and QONNX nodes against onnxruntime (QONNX's own operators against numpy, as its executor defines them)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from conformance_case import Built, Case, grid
+from onnx import TensorProto, helper, numpy_helper
+
+ROUNDED = "types chosen by calibration round"
+Arrays = dict[str, Any]
+
+
+def saved(nodes: list[Any], inputs: Arrays, outputs: list[str], constants: Arrays, path: Path) -> Path:
+    graph = helper.make_graph(
+        nodes,
+        "case",
+        [helper.make_tensor_value_info(name, TensorProto.FLOAT, ["N", *x.shape[1:]]) for name, x in inputs.items()],
+        [helper.make_tensor_value_info(name, TensorProto.FLOAT, None) for name in outputs],
+        [numpy_helper.from_array(np.asarray(value), name) for name, value in constants.items()],
+    )
+    opsets = [helper.make_opsetid("", 20), helper.make_opsetid("qonnx.custom_op.general", 1)]
+    path.write_bytes(helper.make_model(graph, opset_imports=opsets, ir_version=10).SerializeToString())
+    return path
+
+
+def case(
+    row: str,
+    name: str,
+    nodes: list[Any],
+    shapes: dict[str, tuple[int, ...]],
+    constants: Arrays | None = None,
+    outputs: tuple[str, ...] = ("y",),
+    calibrated: bool = False,
+    input_type: str | None = "s5.2",
+) -> Case:
+    """A graph from inputs `x`, … to `y`, its answers from onnxruntime."""
+
+    def build(folder: Path) -> Built:
+        import onnxruntime
+
+        rows = 200 if calibrated else 20
+        inputs = {key: grid(rows, *shape, seed=100 + k) for k, (key, shape) in enumerate(shapes.items())}
+        path = saved(nodes, inputs, list(outputs), constants or {}, folder / "model.onnx")
+        session = onnxruntime.InferenceSession(path.read_bytes(), providers=["CPUExecutionProvider"])
+        found = session.run(list(outputs), inputs)
+        if not calibrated:
+            return Built(path, list(inputs.values()), found, input_type)
+        span = max(float(np.ptp(y)) for y in found)
+        return Built(path, list(inputs.values()), found, calibrated=True, tolerance=0.08 * span, why=ROUNDED)
+
+    return Case(row, name, build)
+
+
+def quant(scale: float, zero: float, bits: int, *, signed: int = 1, narrow: int = 0, mode: str = "ROUND") -> Case:
+    """QONNX's Quant, which onnxruntime does not know: `(clip(round(x / scale + zero)) - zero) · scale`."""
+
+    def build(folder: Path) -> Built:
+        x = grid(20, 4, seed=1, bits=8, frac=4)
+        constants = {"s": np.float32(scale), "z": np.float32(zero), "b": np.float32(bits)}
+        node = helper.make_node(
+            "Quant", ["x", "s", "z", "b"], ["y"], domain="qonnx.custom_op.general",
+            signed=signed, narrow=narrow, rounding_mode=mode,
+        )  # fmt: skip
+        path = saved([node], {"x": x}, ["y"], constants, folder / "model.onnx")
+        low = -(2 ** (bits - 1)) + narrow if signed else 0
+        high = 2 ** (bits - 1) - 1 if signed else 2**bits - 1 - narrow
+        codes = {"ROUND": np.round, "FLOOR": np.floor, "CEIL": np.ceil}[mode](x.astype("f8") / scale + zero)
+        return Built(path, [x], [(np.clip(codes, low, high) - zero) * scale])
+
+    return Case("quantisers", f"Quant {bits} bits {mode} signed {signed} narrow {narrow}", build)
+
+
+def cases() -> Iterator[Case]:
+    node = helper.make_node
+    small = {"bits": 4, "frac": 1}
+    one, line, image = {"x": (4,)}, {"x": (2, 6)}, {"x": (2, 4, 4)}
+    two = {"x": (4,), "z": (4,)}
+    yield case("dense", "Gemm", [node("Gemm", ["x", "w", "c"], ["y"], transB=1, alpha=0.5)], one,
+               {"w": grid(3, 4, **small), "c": grid(3, seed=2, **small)})  # fmt: skip
+    yield case("dense", "MatMul and Add", [node("MatMul", ["x", "w"], ["t"]), node("Add", ["t", "c"], ["y"])], one,
+               {"w": grid(4, 3, **small), "c": grid(3, seed=2, **small)})  # fmt: skip
+    yield case("conv 1d", "Conv", [node("Conv", ["x", "w", "c"], ["y"], strides=[2], pads=[1, 0])], line,
+               {"w": grid(3, 2, 3, **small), "c": grid(3, **small)})  # fmt: skip
+    yield case("conv 2d", "Conv same", [node("Conv", ["x", "w"], ["y"], auto_pad="SAME_UPPER")], image,
+               {"w": grid(2, 2, 2, 2, **small)})  # fmt: skip
+    yield case("depthwise conv", "Conv group", [node("Conv", ["x", "w"], ["y"], group=2)], image,
+               {"w": grid(2, 1, 2, 2, **small)})  # fmt: skip
+    yield case("transposed conv", "ConvTranspose", [node("ConvTranspose", ["x", "w"], ["y"], strides=[2])],
+               {"x": (2, 3)}, {"w": grid(2, 1, 3, **small)})  # fmt: skip
+    yield case("max pooling", "MaxPool ceil", [node("MaxPool", ["x"], ["y"], kernel_shape=[3, 3], strides=[2, 2],
+               ceil_mode=1)], image)  # fmt: skip
+    yield case("average pooling", "AveragePool", [node("AveragePool", ["x"], ["y"], kernel_shape=[2])], line)
+    yield case("global pooling", "GlobalMaxPool", [node("GlobalMaxPool", ["x"], ["y"])], image)
+    yield case("zero padding", "Pad", [node("Pad", ["x", "p"], ["y"])], line, {"p": np.array([0, 0, 1, 0, 0, 2])})
+    yield case("up-sampling", "Resize nearest", [node("Resize", ["x", "", "s"], ["y"], mode="nearest",
+               coordinate_transformation_mode="asymmetric", nearest_mode="floor")], {"x": (1, 2, 2)},
+               {"s": np.array([1, 1, 2, 2], "f4")})  # fmt: skip
+    yield case("batch norm", "BatchNormalization", [node("BatchNormalization", ["x", "g", "c", "m", "v"], ["y"],
+               epsilon=0.25)], {"x": (2, 3)}, {"g": grid(2, **small), "c": grid(2, seed=1, **small),
+               "m": grid(2, seed=2, **small), "v": np.full(2, 0.75, "f4")})  # fmt: skip
+    for row, op in (("add", "Add"), ("subtract", "Sub"), ("multiply", "Mul"), ("minimum", "Min"), ("maximum", "Max"),
+                    ("average", "Mean")):  # fmt: skip
+        yield case(row, op, [node(op, ["x", "z"], ["y"])], two)
+    yield case("concatenate", "Concat", [node("Concat", ["x", "z"], ["y"], axis=1)], two)
+    yield case("matmul", "MatMul of two tensors", [node("MatMul", ["x", "z"], ["y"])], {"x": (2, 3), "z": (3, 2)})
+    yield case("slice", "Slice", [node("Slice", ["x", "a", "b", "c", "d"], ["y"])], one,
+               {"a": np.array([0]), "b": np.array([4]), "c": np.array([1]), "d": np.array([2])})  # fmt: skip
+    yield case("split", "Split", [node("Split", ["x"], ["y", "w"], axis=1, num_outputs=2)], one, None, ("y", "w"))
+    yield case("reshape", "Reshape", [node("Reshape", ["x", "s"], ["y"])], one, {"s": np.array([0, 2, 2])})
+    yield case("flatten", "Flatten", [node("Flatten", ["x"], ["y"])], image)
+    yield case("transpose", "Transpose", [node("Transpose", ["x"], ["y"], perm=[0, 2, 1])], {"x": (2, 3)})
+    yield case("sum", "ReduceSum", [node("ReduceSum", ["x", "a"], ["y"])], {"x": (2, 3)}, {"a": np.array([2])})
+    yield case("max over axes", "ReduceMax", [node("ReduceMax", ["x", "a"], ["y"], keepdims=0)], {"x": (2, 3)},
+               {"a": np.array([1])})  # fmt: skip
+    yield case("relu", "Relu", [node("Relu", ["x"], ["y"])], one)
+    yield case("leaky relu", "LeakyRelu", [node("LeakyRelu", ["x"], ["y"], alpha=0.25)], one)
+    yield case("prelu", "PRelu", [node("PRelu", ["x", "a"], ["y"])], one, {"a": grid(4, **small)})
+    yield case("clip", "Clip", [node("Clip", ["x", "a", "b"], ["y"])], one, {"a": np.float32(-1), "b": np.float32(2)})
+    yield case("argmax", "ArgMax", [node("ArgMax", ["x"], ["t"], axis=1), node("Cast", ["t"], ["y"], to=1)], one)
+    for row, op in (("sigmoid", "Sigmoid"), ("tanh", "Tanh"), ("softmax", "Softmax"), ("gelu", "Gelu"),
+                    ("mish", "Mish"), ("hard sigmoid", "HardSigmoid"), ("hard swish", "HardSwish"), ("elu", "Elu"),
+                    ("softplus", "Softplus"), ("softsign", "Softsign"), ("selu", "Selu"),
+                    ("other activations", "Celu")):  # fmt: skip
+        yield case(row, op, [node(op, ["x"], ["y"])], one, calibrated=True)
+    yield quant(0.25, 0.0, 4)
+    yield quant(0.5, 0.0, 3, signed=0, mode="FLOOR")
+    yield quant(0.25, 1.0, 4, mode="CEIL")
+    yield quant(0.25, 0.0, 4, narrow=1)
+    yield case("quantisers", "QuantizeLinear, DequantizeLinear", [node("QuantizeLinear", ["x", "s", "z"], ["t"]),
+               node("DequantizeLinear", ["t", "s", "z"], ["y"])], one,
+               {"s": np.float32(0.5), "z": np.int8(1)}, input_type=None)  # fmt: skip
