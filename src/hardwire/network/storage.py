@@ -39,8 +39,22 @@ def save_network(network: Network, path: Path) -> None:
         arrays[str(len(arrays))] = value
         return len(arrays) - 1
 
-    meta = {
-        "format": FORMAT,
+    write_archive(path, "network.json", {"format": FORMAT, **_plain(network, keep)}, arrays)
+
+
+def load_network(path: Path) -> Network:
+    """Read what `save_network` wrote; raises `ModelError` for a file that is no Network of this version."""
+    meta, arrays = read_archive(path, "network.json", "Network", FORMAT)
+    try:
+        return _network(meta, arrays)
+    except HardwireError:
+        raise
+    except Exception as error:  # a damaged file makes any of these lines raise
+        raise ModelError(f"{path}: not a saved Network ({error})", hint="compile the model again") from error
+
+
+def _plain(network: Network, keep: Callable[[NDArray[Any]], int]) -> dict[str, Any]:
+    return {
         "name": network.name,
         "inputs": network.inputs,
         "outputs": network.outputs,
@@ -58,31 +72,23 @@ def save_network(network: Network, path: Path) -> None:
             for node in network.nodes
         ],
     }
-    write_archive(path, "network.json", meta, arrays)
 
 
-def load_network(path: Path) -> Network:
-    """Read what `save_network` wrote; raises `ModelError` for a file that is no Network of this version."""
-    meta, arrays = read_archive(path, "network.json", "Network", FORMAT)
-    try:
-        nodes = [
-            Node(
-                node["kind"],
-                node["name"],
-                tuple(node["inputs"]),
-                tuple(node["outputs"]),
-                _decoded(node["attrs"], arrays),
-                {key: arrays[str(k)] for key, k in node["params"].items()},
-            )
-            for node in meta["nodes"]
-        ]
-        shapes = {name: tuple(shape) for name, shape in meta["shapes"].items()}
-        source = _decoded(meta["source"], arrays)
-        return Network(meta["name"], tuple(meta["inputs"]), tuple(meta["outputs"]), tuple(nodes), shapes, source)
-    except HardwireError:
-        raise
-    except Exception as error:  # a damaged file makes any of these lines raise
-        raise ModelError(f"{path}: not a saved Network ({error})", hint="compile the model again") from error
+def _network(meta: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]]) -> Network:
+    nodes = [
+        Node(
+            node["kind"],
+            node["name"],
+            tuple(node["inputs"]),
+            tuple(node["outputs"]),
+            _decoded(node["attrs"], arrays),
+            {key: arrays[str(k)] for key, k in node["params"].items()},
+        )
+        for node in meta["nodes"]
+    ]
+    shapes = {name: tuple(shape) for name, shape in meta["shapes"].items()}
+    source = _decoded(meta["source"], arrays)
+    return Network(meta["name"], tuple(meta["inputs"]), tuple(meta["outputs"]), tuple(nodes), shapes, source)
 
 
 def _encoded(value: Any, keep: Callable[[NDArray[Any]], int]) -> Any:
@@ -106,6 +112,8 @@ def _encoded(value: Any, keep: Callable[[NDArray[Any]], int]) -> Any:
         if value.dtype == object:
             return {"objects": [_encoded(item, keep) for item in value.ravel().tolist()], "shape": list(value.shape)}
         return {"array": keep(value)}
+    if isinstance(value, Network):  # the cell of a recurrence
+        return {"network": _plain(value, keep)}
     if is_dataclass(value) and type(value).__name__ in _records():
         items = {field.name: _encoded(getattr(value, field.name), keep) for field in fields(value)}
         return {"record": type(value).__name__, "fields": items}
@@ -132,6 +140,8 @@ def _decoded(value: Any, arrays: Mapping[str, NDArray[Any]]) -> Any:
             flat = np.empty(len(items), object)
             flat[:] = [_decoded(item, arrays) for item in items]
             return flat.reshape(shape)
+        case {"network": inner}:
+            return _network(inner, arrays)
         case {"array": k}:
             return arrays[str(k)]
         case {"record": name, "fields": items}:
