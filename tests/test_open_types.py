@@ -16,10 +16,12 @@ from hardwire.quantiser import Quantiser
 RNG = np.random.default_rng(3)
 
 
-def classifier(end: str = "softmax", *, scale: float | np.ndarray = 0.25, bias: float = 0.25) -> Network:
+def classifier(
+    end: str = "softmax", *, scale: float | np.ndarray = 0.25, bias: float = 0.25, codes: int = 64
+) -> Network:
     """A quantised model of two layers that ends in a function without a type."""
     net = NetworkBuilder("ends_open")
-    rule = Quantiser(np.float64(0.125), np.asarray(np.int64(-32)), np.asarray(np.int64(31)))
+    rule = Quantiser(np.float64(8 / codes), np.asarray(np.int64(-codes // 2)), np.asarray(np.int64(codes // 2 - 1)))
     x = net.add("quantise", "q", [net.input("x", (4,))], {"quantiser": rule})
     kernel = RNG.integers(-7, 8, (4, 3))
     y = net.add(
@@ -94,7 +96,7 @@ def test_a_fully_typed_model_is_left_alone() -> None:
 
 def test_a_value_too_wide_for_a_table_gets_a_type_too() -> None:
     """A table has no more than 2^16 entries."""
-    network = classifier("sigmoid", scale=float(np.float32(0.1)), bias=float(np.float32(0.3)))
+    network = classifier("gelu", scale=float(np.float32(0.1)), bias=float(np.float32(0.3)), codes=1 << 14)
     design = hw.compile(network, calibrate=data(), fidelity=0.999, backend="emulator")
     assert {row["name"] for row in design.report_data["calibration"]["types"]} == {"end", "fc"}
     wanted = forward(network, [data()])[0]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from typing import Any
 
@@ -23,7 +23,9 @@ class Quantiser:
 
     `scale` float64 (> 0), `lo`, `hi`, `zero` int64 broadcast against the tensor's shape without the batch axis.
     `zero_first` tells whether the zero point is added before rounding (QONNX `Quant`) or after (ONNX
-    `QuantizeLinear`); it matters for ties to even with an odd zero point. Raises `ModelError` for impossible fields.
+    `QuantizeLinear`); it matters for ties to even with an odd zero point. With `mantissa` the codes are those of a
+    minifloat: of a larger one only so many bits behind the leading one are kept (rounded as the others), so that
+    `scale` is the step of its smallest values. Raises `ModelError` for impossible fields.
     """
 
     scale: Floats
@@ -33,6 +35,7 @@ class Quantiser:
     overflow: Overflow = Overflow.SAT
     zero: Ints = field(default_factory=lambda: np.zeros((), np.int64))
     zero_first: bool = False
+    mantissa: int | None = None
 
     def __post_init__(self) -> None:
         if not (np.all(np.isfinite(self.scale)) and np.all(self.scale > 0)):
@@ -45,6 +48,8 @@ class Quantiser:
                 f"quantiser with codes from {low} to {high}: {width_of(low, high)} bits; codes have at most {MAX_BITS}",
                 hint="fewer bits, or a zero point nearer to the codes",
             )
+        if self.mantissa is not None and (self.overflow is not Overflow.SAT or np.any(self.zero) or self.mantissa < 0):
+            raise ModelError("a minifloat quantiser saturates, and has no zero point")
         if self.overflow in (Overflow.WRAP, Overflow.WRAP_SM):
             span = self.hi - self.lo + 1
             if np.any(span & (span - 1)) or np.any((self.lo != 0) & (self.lo != -(self.hi + 1))):
@@ -82,6 +87,27 @@ class Quantiser:
         hi = np.where(signed_, (one << np.maximum(bits_ - 1, 0)) - 1, (one << bits_) - 1)
         return cls(np.exp2(-frac_.astype(np.float64)), lo, np.where(bits_ > 0, hi, 0), rounding, overflow)
 
+    @classmethod
+    def minifloat(
+        cls,
+        scale: Floats | float,
+        exponent: int,
+        mantissa: int,
+        bias: int,
+        most: float | None = None,
+        rounding: Rounding = Rounding.RND_CONV,
+    ) -> Quantiser:
+        """Return the quantiser to floats of `exponent` and `mantissa` bits times `scale`, saturating at `most`.
+
+        Every exponent is that of a number; `most` keeps free what a format uses for infinity and NaN.
+        """
+        largest = ((2 << mantissa) - 1) << ((1 << exponent) - 2)
+        unit = 2.0 ** (1 - bias - mantissa)
+        if most is not None:
+            largest = min(largest, int(most / unit))
+        hi = _ints(largest)
+        return cls(np.asarray(scale, np.float64) * unit, -hi, hi, rounding, mantissa=mantissa)
+
     def codes(self, x: Floats) -> Ints:
         """Centred codes (`code - zero`) of float64 `x` (..., *tensor shape), int64; `value = codes × scale`."""
         # A tiny scale may take a value to infinity, which saturates like any other.
@@ -91,11 +117,19 @@ class Quantiser:
             if self.zero_first:
                 rounded = round_real(scaled + zero, self.rounding) - zero
             else:
-                rounded = round_real(scaled, self.rounding)
+                step = self._steps(scaled)
+                rounded = round_real(scaled / step, self.rounding) * step
         # Beyond ±2^62 a saturating code is decided by its sign; the cast must not overflow before.
         limit = float(1 << 62)
         whole = np.clip(rounded, -limit, limit).astype(np.int64)
         return apply_overflow(whole, self.lo - zero, self.hi - zero, self.overflow)
+
+    def _steps(self, scaled: Floats) -> Floats | float:
+        """Distance of neighbouring codes around each value: 1 but for a minifloat."""
+        if self.mantissa is None:
+            return 1.0
+        _, exponent = np.frexp(np.clip(scaled, -float(1 << 62), float(1 << 62)))
+        return np.asarray(np.exp2(np.maximum(exponent - 1 - self.mantissa, 0)), np.float64)
 
     def __call__(self, x: Floats) -> Floats:
         """Fake-quantise: real values on the grid, float64."""
@@ -116,14 +150,12 @@ class Quantiser:
 
     def reshaped(self, shape: tuple[int, ...]) -> Quantiser:
         """Return the same quantiser with every field broadcast to `shape`."""
-        return Quantiser(
-            np.broadcast_to(self.scale, shape),
-            np.broadcast_to(self.lo, shape),
-            np.broadcast_to(self.hi, shape),
-            self.rounding,
-            self.overflow,
-            np.broadcast_to(self.zero, shape),
-            self.zero_first,
+        return replace(
+            self,
+            scale=np.broadcast_to(self.scale, shape),
+            lo=np.broadcast_to(self.lo, shape),
+            hi=np.broadcast_to(self.hi, shape),
+            zero=np.broadcast_to(self.zero, shape),
         )
 
     def describe(self) -> str:
@@ -132,7 +164,8 @@ class Quantiser:
         sign = "s" if np.all(self.lo < 0) else "u" if np.all(self.lo >= 0) else "s/u"
         exponents = -np.log2(scale)
         frac = _span(exponents.astype(int)) if np.all(exponents == np.rint(exponents)) else f"×{scale[0]:.6g}"
-        return f"{sign}{_span(bits)}.{frac} {self.rounding.name} {self.overflow.name}"
+        float_part = "" if self.mantissa is None else f" float of {self.mantissa} mantissa bits"
+        return f"{sign}{_span(bits)}.{frac} {self.rounding.name} {self.overflow.name}{float_part}"
 
 
 def _span(values: NDArray[Any]) -> str:

@@ -153,6 +153,25 @@ def _round(rounding: Rounding) -> str:
     return lines + "  %one = select i1 %up, double 1.0, double 0.0\n  %rd = fadd double %below, %one\n"
 
 
+def _steps(mantissa: int | None) -> tuple[str, str]:
+    """Lines that set %s2 from %s1 and, after rounding, %q from %rd: in units of a minifloat's step, if it is one."""
+    if mantissa is None:
+        return f"  %s2 = fadd double %s1, {double(-0.0)}\n", f"  %q = fadd double %rd, {double(-0.0)}\n"
+    # A double without its sign and fraction is the power of two of its leading one.
+    before = (
+        "  %raw = bitcast double %s1 to i64\n"
+        f"  %exponent = and i64 %raw, {0x7FF << 52}\n"
+        "  %octave = bitcast i64 %exponent to double\n"
+        f"  %kept = fmul double %octave, {double(2.0**-mantissa)}\n"
+        "  %small = fcmp olt double %kept, 1.0\n"
+        f"  %large = fcmp ogt double %kept, {double(float(_FAR))}\n"
+        "  %step1 = select i1 %small, double 1.0, double %kept\n"
+        f"  %step = select i1 %large, double {double(float(_FAR))}, double %step1\n"
+        "  %s2 = fdiv double %s1, %step\n"
+    )
+    return before, "  %q = fmul double %rd, %step\n"
+
+
 def floats_in(name: str, quantiser: Quantiser, elements: int, shape: tuple[int, ...], store: Store) -> str:
     """`i64 name(rows of float64, n, buffer)`: the port's quantiser, the same as `Quantiser.codes`; status BAD_VALUE.
 
@@ -200,8 +219,8 @@ def floats_in(name: str, quantiser: Quantiser, elements: int, shape: tuple[int, 
         load_zero, z = zeros.load("z", "%e")
         body += f"{load_zero}  %s2 = fadd double %s1, {z}\n{_round(quantiser.rounding)}  %q = fsub double %rd, {z}\n"
     else:
-        body += f"  %s2 = fadd double %s1, {double(-0.0)}\n{_round(quantiser.rounding)}"
-        body += f"  %q = fadd double %rd, {double(-0.0)}\n"
+        before, after = _steps(quantiser.mantissa)
+        body += f"{before}{_round(quantiser.rounding)}{after}"
     body += load_lo + load_hi
     bits = 8 * store.bytes
     if in_floats:

@@ -22,6 +22,7 @@ from hardwire.fixed import Rounding, round_real
 from hardwire.frontends._onnx_file import MAX_ELEMENTS, onnx_package, plain, tensor
 from hardwire.layers import _onnx as rules
 from hardwire.network.records import Record
+from hardwire.quantiser import Quantiser
 
 Array = NDArray[Any]
 
@@ -181,6 +182,17 @@ def quant(record: Record) -> Constant:
     return _scaled(codes, scale)
 
 
+def float_quant(record: Record) -> Constant:
+    """QONNX `FloatQuant` of a constant: minifloats as codes of their smallest step, divided in the constant's type."""
+    x = record.array("0")
+    x = x if x.dtype.kind == "f" else x.astype(np.float32)
+    scale, exponent, mantissa, bias, most, mode = rules.float_quant_parts(record)
+    unit = np.asarray(scale, x.dtype)
+    _finite(record, x, unit)
+    rule = Quantiser.minifloat(1.0, exponent, mantissa, bias, most, mode)
+    return _scaled(rule.codes((x / unit).astype(np.float64)), np.asarray(scale, np.float64) * rule.scale)
+
+
 def bipolar_quant(record: Record) -> Constant:
     """QONNX `BipolarQuant` of a constant: +1 where it is not negative, else -1, times the scale."""
     x, scale = record.array("0"), rules.constant(record, 1)
@@ -223,6 +235,7 @@ def _finite(record: Record, x: Array, scale: Array) -> None:
 QUANTISERS: dict[str, Callable[[Record], Constant]] = {
     "qonnx::Quant": quant,
     "qonnx::IntQuant": quant,
+    "qonnx::FloatQuant": float_quant,
     "qonnx::BipolarQuant": bipolar_quant,
     "qonnx::Trunc": trunc,
 }

@@ -6,7 +6,7 @@ the Network carries the real values that the integers stand for.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -144,6 +144,24 @@ def dequantise(record: Record, net: NetworkBuilder, integers: Integers) -> str:
     if np.any(zero):
         x = net.add("sub", f"{record.name}_zero", [x], {}, {"constant": zero})
     return net.add("mul", record.name, [x], {}, {"constant": scale})
+
+
+def clip(record: Record, net: NetworkBuilder, integers: Integers) -> tuple[str, Integers]:
+    """Import a `Clip` of codes, which is how QCDQ models (Brevitas) write a quantiser of fewer bits than 8."""
+    x = rules.data(record)
+    own = integers.quantiser
+    limits = [
+        rules.whole(record, rules.constant(record, at), "limit") if rules.has(record, at) else None for at in (1, 2)
+    ]
+    if own is None or any(limit is not None and limit.size != 1 for limit in limits):
+        raise UnsupportedError(f"layer {record.name!r} (Clip): its limits must be single codes of a QuantizeLinear")
+    lo, hi = (
+        bound if limit is None else limit.reshape(()) for limit, bound in zip(limits, (own.lo, own.hi), strict=True)
+    )
+    if np.any(lo > hi):
+        raise ModelError(f"layer {record.name!r} (Clip): limits from {int(lo)} to {int(hi)} hold no code")
+    narrow = replace(own, lo=np.clip(own.lo, lo, hi), hi=np.clip(own.hi, lo, hi))
+    return net.add("quantise", record.name, [x], {"quantiser": narrow}), Integers(narrow)
 
 
 def _equal(a: NDArray[Any], b: NDArray[Any], shape: Shape) -> bool:

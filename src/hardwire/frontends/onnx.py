@@ -44,6 +44,12 @@ _MOVE_INTEGERS = {
     *("Slice", "Split", "Gather", "Tile", "Expand", "Concat", "Min", "Max", "ReduceMax", "ReduceMin", "Where"),
     *("DepthToSpace", "SpaceToDepth", "MaxPool", "And", "Or", "Xor", "Not", "GatherElements", "GatherND"),
 }
+_MOVE_CODES = {
+    *("Slice", "Split", "Gather", "Tile", "Expand", "ReduceMax", "ReduceMin", "MaxPool"),
+    *("DepthToSpace", "SpaceToDepth"),
+}
+"""Operators that commute with reading codes of one scale and zero point: values are in the order of their codes."""
+
 _DECIDE_ON_INTEGERS = {"Less", "LessOrEqual", "Greater", "GreaterOrEqual", "Equal", "OneHot"}
 """Operators that cannot overflow on tensors that hold the integers themselves."""
 
@@ -333,6 +339,8 @@ class _Walk:
             self._quantise(node, name, operands)
         elif standard and node.op_type == "DequantizeLinear":
             self._dequantise(node, name, operands)
+        elif standard and node.op_type == "Clip" and self._codes(node):
+            self._clip(node, name, operands)
         elif standard and node.op_type in ("Identity", "Dropout", "Cast", "CastLike") and computed:
             self._pass(node, name, operands)
         elif not computed and node.input:
@@ -483,7 +491,12 @@ class _Walk:
         if integers:
             kept = self.integers[integers[0]]
             plain = all(self.integers[key].quantiser is None for key in integers)
-            fits = node.op_type in _KEEP_INTEGERS and kept.per_tensor
+            alone = (
+                len(integers)
+                == 1
+                == sum(operand is None for key, operand in zip(node.input, operands, strict=True) if key)
+            )
+            fits = kept.per_tensor and (node.op_type in _KEEP_INTEGERS or (alone and node.op_type in _MOVE_CODES))
             if not fits and not (plain and node.op_type in _MOVE_INTEGERS | _DECIDE_ON_INTEGERS):
                 raise UnsupportedError(
                     f"layer {name!r} ({node.op_type}): reads the integer tensor {integers[0]!r}",
@@ -603,6 +616,17 @@ class _Walk:
             if integers is None:
                 raise ModelError(f"layer {name!r} (DequantizeLinear): its input {node.input[0]!r} holds no integers")
             self.tensors[output] = qdq.dequantise(record, self.net, integers)
+        record.finish()
+
+    def _codes(self, node: Any) -> bool:
+        """Whether a node's first operand are codes of a QuantizeLinear."""
+        found = self.integers.get(node.input[0]) if node.input else None
+        return found is not None and found.quantiser is not None
+
+    def _clip(self, node: Any, name: str, operands: list[Constant | None]) -> None:
+        record = self._record(node, name, operands)
+        output = node.output[0]
+        self.tensors[output], self.integers[output] = qdq.clip(record, self.net, self.integers[node.input[0]])
         record.finish()
 
     def _pass(self, node: Any, name: str, operands: list[Constant | None]) -> None:

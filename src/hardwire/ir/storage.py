@@ -59,7 +59,7 @@ def save_program(program: Program, path: Path, extra: dict[str, NDArray[Any]] | 
                 q = port.quantiser
                 for key in ("scale", "lo", "hi", "zero"):
                     arrays[f"{side}/{i}/{key}"] = np.asarray(getattr(q, key))
-                meta[side][-1]["quantiser"] = [q.rounding.name, q.overflow.name, q.zero_first]
+                meta[side][-1]["quantiser"] = [q.rounding.name, q.overflow.name, q.zero_first, q.mantissa]
     meta["taps"] = []
     for i, tap in enumerate(program.taps):
         meta["taps"].append({"name": tap.name, "array": tap.array, "shape": tap.shape})
@@ -96,9 +96,9 @@ def load_program(path: Path) -> tuple[Program, dict[str, NDArray[Any]]]:
         for i, entry in enumerate(meta[side]):
             quantiser = None
             if "quantiser" in entry:
-                rounding, overflow, zero_first = entry["quantiser"]
+                rounding, overflow, *rest = entry["quantiser"]
                 scale, lo, hi, zero = (members[f"{side}/{i}/{key}"] for key in ("scale", "lo", "hi", "zero"))
-                quantiser = Quantiser(scale, lo, hi, Rounding[rounding], Overflow[overflow], zero, zero_first)
+                quantiser = Quantiser(scale, lo, hi, Rounding[rounding], Overflow[overflow], zero, *rest)
             index = members[f"{side}/{i}/index"]
             found.append(Port(entry["name"], entry["array"], index, tuple(entry["shape"]), quantiser))
     taps = []

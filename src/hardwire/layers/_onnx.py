@@ -200,6 +200,26 @@ def quant_parts(record: Record) -> tuple[NDArray[Any], NDArray[Any], Ints, Ints,
     return scale, whole(record, zero, "zero point"), lo, hi, rounding_of(record, "ROUND")
 
 
+def float_quant_parts(record: Record) -> tuple[NDArray[Any], int, int, int, float | None, Rounding]:
+    """Scale, exponent bits, mantissa bits, bias, largest value, rounding of a QONNX `FloatQuant` record."""
+    scale = constant(record, 1)
+    if not (np.all(np.isfinite(scale)) and np.all(scale > 0)):
+        raise ModelError(f"layer {record.name!r} ({record.kind}): a scale of {np.ravel(scale)[0]}; it must be positive")
+    exponent, mantissa = (int(whole(record, np.asarray(scalar(record, k, -1.0)), "bit width")) for k in (2, 3))
+    if not (exponent >= 1 and mantissa >= 0 and (1 << exponent) + mantissa < MAX_BITS):
+        raise UnsupportedError(
+            f"layer {record.name!r} ({record.kind}): floats of {exponent} exponent and {mantissa} mantissa bits; as "
+            f"fixed-point values they have at most {MAX_BITS} bits"
+        )
+    bias = int(whole(record, np.asarray(scalar(record, 4, 2.0 ** (exponent - 1) - 1)), "exponent bias"))
+    most = scalar(record, 5, np.inf)
+    if not most > 0:
+        raise ModelError(f"layer {record.name!r} ({record.kind}): a largest value of {most}; it must be positive")
+    record.expect("saturation", 1)  # else infinity and NaN stand for values beyond
+    record.ignore("has_inf", "has_nan", "has_subnormal", "signed")  # what the codes hold; the operator works alike
+    return scale, exponent, mantissa, bias, None if most == np.inf else most, rounding_of(record, "ROUND")
+
+
 def integer_range(record: Record, bits: NDArray[Any], signed: int, narrow: int) -> tuple[Ints, Ints]:
     """Lowest and highest code of QONNX integers of `bits` bits (any shape)."""
     count = whole(record, bits, "bit width")

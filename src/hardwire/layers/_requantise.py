@@ -14,6 +14,8 @@ from hardwire.ir.program import fraction_bits
 
 _MAX_STEPS = 1 << 17
 _MAX_TABLE = 1 << 16
+_MAX_EDGES = 1 << 12
+"""Steps up to which the edges of a rounded function may stand in a table."""
 
 
 _HALVES = {
@@ -31,7 +33,8 @@ def round_scaled(b: KernelBuilder, a: int, factor: Fraction, mode: Rounding, off
     A power of two is a shift. Any other rational becomes `(a·m + c) >> s` with the smallest `s` for which integers
     `m` and `c` exist that agree at every step of the rounded function: a proof by its breakpoints, not a sample. Where
     none exist, the function is split at zero (roundings that look at the sign), computed in full width (a denominator
-    that is a power of two), or looked up. Raises `RangeError` naming the layer when none of this is possible.
+    that is a power of two), looked up, or estimated one too low at most and compared with the estimate's edge. Raises
+    `RangeError` naming the layer when none of this is possible.
     """
     if fraction_bits(factor) is not None and _whole(factor, offset):
         return _in_full(b, a, factor, mode, offset)
@@ -55,6 +58,8 @@ def round_scaled(b: KernelBuilder, a: int, factor: Fraction, mode: Rounding, off
         return _in_full(b, a, factor, mode, offset)
     if hi - lo < _MAX_TABLE:
         return b.table(a, np.array([exact_round(x * factor + offset, mode) for x in range(lo, hi + 1)], np.int64))
+    if steps <= _MAX_EDGES and (y := _corrected(b, a, factor, mode, offset)) is not None:
+        return y
     if steps > _MAX_STEPS:
         why = f"scaling by {float(factor):.6g} has {steps} steps, too many to prove exact"
         raise RangeError(f"layer {b.origin!r}: {why}", hint="a power-of-two scale, or a narrower quantiser")
@@ -77,21 +82,54 @@ def _in_full(b: KernelBuilder, a: int, factor: Fraction, mode: Rounding, offset:
 
 def _multiplied(b: KernelBuilder, a: int, factor: Fraction, mode: Rounding, offset: Fraction | int) -> int | None:
     """Return `(a·m + c) >> s` if such integers exist within the width of a value, else None."""
+    return _line(b, a, factor, _points(b, a, factor, mode, offset), 0)
+
+
+def _corrected(b: KernelBuilder, a: int, factor: Fraction, mode: Rounding, offset: Fraction | int) -> int | None:
+    """Return the function by an estimate `t`, equal or one too low, and the edge at which it is `t + 1`, from a table.
+
+    None where no such estimate exists. It needs far shorter multipliers than `_multiplied`, whatever the factor.
+    """
+    points = _points(b, a, factor, mode, offset)
+    estimate = _line(b, a, factor, points, 1)
+    if estimate is None:
+        return None
+    lo, hi = b.range(a)
+    least, most = points[0][1], points[-1][1]
+    estimate = b.clamp(estimate, least - 1, most)
+    first, last = b.range(estimate)
+    inner = {t: _first_reaching(t, factor, mode, offset) for t in range(least + 1, most + 1)}
+    edges = [inner.get(t + 1, lo if t < least else hi + 1) for t in range(first, last + 1)]
+    below = b.less(a, b.table(estimate, np.array(edges, np.int64)))
+    return b.linear([estimate, below], [1, -1], 1)
+
+
+def _points(
+    b: KernelBuilder, a: int, factor: Fraction, mode: Rounding, offset: Fraction | int
+) -> list[tuple[int, int]]:
+    """Values of `a` with their results that decide all others.
+
+    Between its edges (the smallest a of each result) the function is flat; where one step of a jumps over several
+    results, the point just below an edge belongs to a lower one.
+    """
     lo, hi = b.range(a)
     first, last = (exact_round(end * factor + offset, mode) for end in (lo, hi))
-    # Between its edges (the smallest a of each result) the function is flat; where one step of a jumps over several
-    # results, the point just below an edge belongs to a lower one.
     edges = [_first_reaching(t, factor, mode, offset) for t in range(first + 1, last + 1)]
     where = sorted({x for e in edges for x in (e - 1, e) if lo <= x <= hi} | {lo, hi})
-    points = [(x, exact_round(x * factor + offset, mode)) for x in where]
+    return [(x, exact_round(x * factor + offset, mode)) for x in where]
+
+
+def _line(b: KernelBuilder, a: int, factor: Fraction, points: list[tuple[int, int]], slack: int) -> int | None:
+    """Return `(a·m + c) >> s` that at every point is its result, or up to `slack` less; None for none in 62 bits."""
+    (lo, _), (hi, _) = points[0], points[-1]
     for shift in range(MAX_BITS):
         m = round(factor * (1 << shift))
-        least = max((t << shift) - x * m for x, t in points)
+        least = max(((t - slack) << shift) - x * m for x, t in points)
         most = min(((t + 1) << shift) - 1 - x * m for x, t in points)
         if least <= most:
             widest = max(width_of(min(lo * m, hi * m) + least, max(lo * m, hi * m) + most), width_of(-m, m))
             if widest > MAX_BITS:
-                break
+                return None
             # The roundest constant in the allowed interval costs the fewest bits.
             return b.round(b.linear([a], [m], roundest(least, most)), shift, Rounding.TRN)
     return None

@@ -23,6 +23,7 @@ from hardwire.layers._base import Example, Layer, imports
 from hardwire.layers._elements import element, quantised_input
 from hardwire.layers._lowering import Lowering, Wire
 from hardwire.layers._requantise import round_scaled
+from hardwire.layers._staircase import staircase
 from hardwire.layers.quantise import quantise_wire
 from hardwire.network.graph import NetworkBuilder, Node, Shape
 from hardwire.network.records import Record
@@ -141,11 +142,21 @@ FUNCTIONS: dict[str, Function] = {
 """Function by name: float64 array (any shape) and keyword arguments (the node's `arguments`) to float64 array."""
 
 
+_RISING = (
+    *("sigmoid", "log_sigmoid", "tanh", "selu", "softplus", "softsign", "squareplus", "sparse_sigmoid"),
+    *("exp", "expm1", "atan", "asinh", "sinh", "erf"),
+)
+"""Functions that never fall, whatever their arguments, and are defined everywhere."""
+_WIDE = 1 << 12
+"""Codes of the input from which such a function is no plain table."""
+
+
 class Activation(Layer):
     """Attrs `function` (a key of `FUNCTIONS`), `arguments` (dict of floats), `output` (`Quantiser` or None)."""
 
     kind = "activation"
     exact = False
+    takes_offset = True
 
     def shape(self, node: Node, inputs: Sequence[Shape]) -> Shape:
         """Return the input's shape; raises `ModelError` for a function that is not known."""
@@ -169,12 +180,12 @@ class Activation(Layer):
         return y if quantiser is None else quantiser(y)
 
     def lower(self, node: Node, low: Lowering, inputs: Sequence[Wire]) -> Wire:
-        """One TABLE an element."""
+        """One TABLE an element; a comparison too where a wide value goes through a function that never falls."""
         (x,) = inputs
         quantiser: Quantiser | None = node.attrs.get("output")
         name = node.attrs["function"]
         if name in EXACT:
-            y = EXACT[name](node, low, x)
+            y = EXACT[name](node, low, low.with_offset_added(node.inputs[0], x))
             return y if quantiser is None else quantise_wire(node, low, y, quantiser)
         if quantiser is None:
             raise ModelError(
@@ -201,24 +212,34 @@ class Activation(Layer):
 def _tabulated(node: Node, low: Lowering, x: Wire, quantiser: Quantiser) -> Wire:
     q = quantiser.reshaped(x.shape)
     scales = x.scales()
+    offsets = None if x.offset is None else np.broadcast_to(x.offset, x.shape)
     known: dict[tuple[object, ...], Ints] = {}
+    rising = node.attrs["function"] in _RISING and q.overflow in (Overflow.SAT, Overflow.SAT_SYM)
 
     def rule(b: KernelBuilder, values: list[int], at: tuple[int, ...]) -> int:
         full = element(x.shape, at)
         lo, hi = b.range(values[0])
+        offset = Fraction(0) if offsets is None else offsets[full]
         fields = (float(q.scale[full]), int(q.lo[full]), int(q.hi[full]), int(q.zero[full]))
-        key = (lo, hi, scales[full], *fields)
+        key = (lo, hi, scales[full], offset, *fields)
+        scalar = replace(q, scale=q.scale[full], lo=q.lo[full], hi=q.hi[full], zero=q.zero[full])
+        if rising and hi - lo >= _WIDE:
+            step, start = float(scales[full]), float(offset)
+            y = staircase(b, values[0], lambda codes: scalar.codes(evaluate(node, np.float64(step) * codes + start)))
+            if y is not None:
+                return y
         if key not in known:
-            scalar = replace(q, scale=q.scale[full], lo=q.lo[full], hi=q.hi[full], zero=q.zero[full])
-            known[key] = table_entries(node, lo, hi, scales[full], scalar)
+            known[key] = table_entries(node, lo, hi, scales[full], scalar, offset)
         return b.table(values[0], known[key])
 
-    fields = [q.scale, q.lo, q.hi, q.zero]
+    fields = [q.scale, q.lo, q.hi, q.zero, *([] if offsets is None else [offsets])]
     return low.elementwise(node, [x], rule, quantiser.scales(), fields)
 
 
-def table_entries(node: Node, lo: int, hi: int, scale: Fraction, quantiser: Quantiser) -> Ints:
-    """Codes `quantiser(f(code × scale))` of every code in `[lo, hi]`, int64.
+def table_entries(
+    node: Node, lo: int, hi: int, scale: Fraction, quantiser: Quantiser, offset: Fraction | int = 0
+) -> Ints:
+    """Codes `quantiser(f(code × scale + offset))` of every code in `[lo, hi]`, int64.
 
     Raises `RangeError` for more than `MAX_ENTRIES` codes, `ModelError` where the function is undefined; both name the
     layer. Infinities saturate if the quantiser does.
@@ -230,7 +251,7 @@ def table_entries(node: Node, lo: int, hi: int, scale: Fraction, quantiser: Quan
             f"the limit is {MAX_ENTRIES}",
             hint="quantise the layer's input to at most 16 bits (a quantiser in front of it, or calibrate=x)",
         )
-    x = np.array([float(code * scale) for code in range(lo, hi + 1)])
+    x = np.array([float(code * scale + offset) for code in range(lo, hi + 1)])
     y = evaluate(node, x)
     wraps = quantiser.overflow not in (Overflow.SAT, Overflow.SAT_SYM)
     bad = np.flatnonzero(np.isnan(y) | (np.isinf(y) & wraps))

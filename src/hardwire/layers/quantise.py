@@ -4,6 +4,7 @@ and the types that calibration chooses."""
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from fractions import Fraction
 
 import numpy as np
 
@@ -13,6 +14,7 @@ from hardwire.ir.builder import KernelBuilder
 from hardwire.layers import _onnx as onnx
 from hardwire.layers._base import Example, Layer, imports
 from hardwire.layers._lowering import Lowering, Wire
+from hardwire.layers._octaves import round_minifloat
 from hardwire.layers._requantise import overflow, round_scaled
 from hardwire.layers._scales import same_scales
 from hardwire.network.graph import NetworkBuilder, Node, Shape
@@ -60,6 +62,12 @@ class Quantise(Layer):
                 coarse = Quantiser.of_type(FixedType(True, 4, 2), rounding, over)
                 y = net.add("quantise", "coarse", [x], {"quantiser": coarse})
                 yield Example(f"{rounding.name}_{over.name}", net.build([y]))
+        for name, scale, bits in (("minifloat", 0.125, 8), ("minifloat_real", 0.3, 8), ("minifloat_wide", 0.3, 14)):
+            net = NetworkBuilder(f"quantise_{name}")
+            fine = Quantiser.of_type(FixedType(True, bits, 5), Rounding.RND, Overflow.SAT)
+            x = net.add("quantise", "fine", [net.input("x", (2,))], {"quantiser": fine})
+            rule = Quantiser.minifloat(scale, 3, 2, 3)
+            yield Example(name, net.build([net.add("quantise", "float", [x], {"quantiser": rule})]))
 
 
 def quantise_wire(node: Node, low: Lowering, x: Wire, quantiser: Quantiser) -> Wire:
@@ -69,16 +77,20 @@ def quantise_wire(node: Node, low: Lowering, x: Wire, quantiser: Quantiser) -> W
     own = x.scales()
     codes_lo, codes_hi = np.broadcast_to(q.lo - q.zero, x.shape), np.broadcast_to(q.hi - q.zero, x.shape)
     offset = None if x.offset is None else np.broadcast_to(x.offset, x.shape)
-    if offset is None and same_scales(own, target):
+    if offset is None and q.mantissa is None and same_scales(own, target):
         lo, hi = low.range(x)
         if np.all(lo >= codes_lo) and np.all(hi <= codes_hi):
             return x
-    zero = q.zero
+    zero, mantissa = q.zero, q.mantissa
 
     def rule(b: KernelBuilder, values: list[int], at: tuple[int, ...]) -> int:
         full = (0,) * (len(x.shape) - len(at)) + at if x.shape else ()
         (value,) = values
         factor = own[full] / target[full]
+        if mantissa is not None:
+            start = Fraction(0) if offset is None else offset[full] / target[full]
+            bounds = int(codes_lo[full]), int(codes_hi[full])
+            return round_minifloat(b, value, factor, mantissa, quantiser.rounding, bounds, start)
         before = int(zero[full]) if quantiser.zero_first else 0
         constant = before if offset is None else before + offset[full] / target[full]
         # A rounding that looks at the sign or at even codes shifts with a zero point that is added before it.
@@ -100,11 +112,22 @@ def _onnx_quant(record: Record, net: NetworkBuilder) -> str:
     return net.add("quantise", record.name, [x], {"quantiser": quantiser})
 
 
+@imports("onnx", "qonnx::FloatQuant")
+def _onnx_float_quant(record: Record, net: NetworkBuilder) -> str:
+    """QONNX `FloatQuant` of a computed tensor (docs/qonnx-custom-ops/floatquant_v1.md)."""
+    x = onnx.data(record)
+    scale, exponent, mantissa, bias, most, mode = onnx.float_quant_parts(record)
+    fitted = onnx.without_batch(record, np.asarray(scale), net.shape(x), "a scale")
+    quantiser = Quantiser.minifloat(fitted, exponent, mantissa, bias, most, mode)
+    return net.add("quantise", record.name, [x], {"quantiser": quantiser})
+
+
 @imports("onnx", "qonnx::Trunc")
 def _onnx_trunc(record: Record, net: NetworkBuilder) -> str:
     """QONNX `Trunc` (docs/qonnx-custom-ops/trunc_v1.md with five operands, trunc_v2.md with six).
 
-    Both bring the input to the integers of `scale` (rounding half to even), divide by a power of two and round.
+    Both bring the input to the integers of `scale` (rounding half to even), divide by a power of two (below 1 for an
+    output that is finer) and round.
     Version 1 reads the result back with the input's scale and zero point and does not clip; version 2 clips to the
     output's bits and reads it back with `out_scale` and the divided zero point.
     """
@@ -126,8 +149,6 @@ def _onnx_trunc(record: Record, net: NetworkBuilder) -> str:
     else:
         shift = bits - int(onnx.whole(record, onnx.constant(record, 4), "bit width"))
         out_scale, out_zero = scale, float(zero)
-    if shift < 0:
-        raise UnsupportedError(f"layer {record.name!r} (Trunc): the output is finer than the input by {-shift} bits")
     integers = Quantiser(np.asarray(scale), -wide, wide, zero=np.asarray(zero, np.int64), zero_first=True)
     y = net.add("quantise", f"{record.name}_in", [x], {"quantiser": integers})
     if zero:

@@ -120,7 +120,7 @@ def joint_quantiser(rules: Sequence[Quantiser], shape: Shape) -> Quantiser | Non
     wraps = all(rule.overflow is Overflow.WRAP for rule in rules)
     if not wraps and not all(rule.overflow in _SATURATING for rule in rules):
         return None
-    if any(np.any(rule.zero) or np.any(np.frexp(rule.scale)[0] != 0.5) for rule in rules):
+    if any(rule.mantissa is not None or np.any(rule.zero) or np.any(np.frexp(rule.scale)[0] != 0.5) for rule in rules):
         return None
     full = [rule.reshaped(shape) for rule in rules]
     scales = np.stack([rule.scale for rule in full])

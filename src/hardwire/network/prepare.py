@@ -131,8 +131,28 @@ def drop_repeated_quantisers(network: Network) -> Network | None:
     return None
 
 
+def join_quantisers(network: Network) -> Network | None:
+    """Let a saturating quantiser and one of fewer codes at the same scale be one, as QCDQ models write it."""
+    for node in network.nodes:
+        before = network.producer(node.inputs[0]) if node.kind == "quantise" else None
+        if before is None or before.kind != "quantise" or not _private(network, before):
+            continue
+        outer, inner = _rule(node), _rule(before)
+        alike = np.all(outer.scale == inner.scale) and np.all(outer.zero == inner.zero)
+        if outer.mantissa is not None or inner.mantissa is not None:
+            continue
+        if not alike or {outer.overflow, inner.overflow} != {Overflow.SAT} or outer.rounding not in _NEAREST:
+            continue
+        bounds = {key: np.clip(getattr(inner, key), outer.lo, outer.hi) for key in ("lo", "hi")}
+        joined = node.with_(inputs=before.inputs, attrs={**node.attrs, "quantiser": replace(inner, **bounds)})
+        return _replaced(network, {node.name: joined}, before)
+    return None
+
+
 def _contains(outer: Quantiser, inner: Quantiser) -> bool:
     """Whether `outer` leaves every value of `inner` as it is; False where that is not plain."""
+    if outer.mantissa is not None:
+        return False
     ratio = inner.scale / outer.scale
     dyadic = np.all(np.frexp(outer.scale)[0] == 0.5) and np.all(np.frexp(inner.scale)[0] == 0.5)
     if not (np.all(ratio == 1) and outer.rounding in _NEAREST) and not dyadic:
@@ -266,6 +286,30 @@ def _on_grid(kernel: Any) -> bool:
     return all(width_of(min(column), max(column)) <= QUANTISED_BITS for column in codes.T.tolist())
 
 
+def move_bias(network: Network) -> Network | None:
+    """Move a float bias into the batch normalisation behind it, where the kernel stays as it was trained.
+
+    Beside products on a grid of their own such a bias has no common grid with them that is not far finer.
+    """
+    for node in network.nodes:
+        layer = network.producer(node.inputs[0]) if node.kind == "batch_norm" else None
+        if layer is None or layer.kind not in _WITH_KERNEL or "bias" not in layer.params:
+            continue
+        rank = len(network.shapes[node.inputs[0]])
+        if node.attrs.get("axis", -1) % rank != rank - 1 or not _private(network, layer):
+            continue
+        if "bias_scale" not in layer.params and _on_grid(layer.params["bias"].reshape(1, -1)):
+            continue
+        params = dict(layer.params)
+        bias = params.pop("bias") * np.asarray(params.pop("bias_scale", 1.0), np.float64)
+        factor, offset = folded(node)
+        shifted = {"gamma": factor, "beta": offset + factor * bias}
+        shifted |= {"mean": np.zeros_like(factor), "variance": np.ones_like(factor)}
+        after = node.with_(attrs={**node.attrs, "epsilon": 0.0}, params=shifted)
+        return _replaced(network, {layer.name: layer.with_(params=params), node.name: after}, None)
+    return None
+
+
 def settle_batch_norm(network: Network) -> Network | None:
     """Write a batch normalisation that stays as `x · gamma + beta`, so that calibration rounds what is computed."""
     for node in network.nodes:
@@ -338,6 +382,8 @@ def fuse_outputs(network: Network) -> Network | None:
         before = network.producer(node.inputs[0]) if node.kind == "quantise" else None
         if before is None or not _private(network, before) or before.attrs.get("output") is not None:
             continue
+        if _rule(node).mantissa is not None and before.kind != "activation":
+            continue
         takes = before.kind in ("activation", "softmax", "leaky_relu", "prelu", "layer_norm", "table_network")
         if takes or (before.kind == "batch_norm" and _rule(node).overflow in _SATURATING):
             fused = before.with_(outputs=node.outputs, attrs={**before.attrs, "output": _rule(node)})
@@ -351,12 +397,14 @@ REWRITES: tuple[Rewrite, ...] = (
     join_views,
     drop_identities,
     drop_repeated_quantisers,
+    join_quantisers,
     hoist_quantisers,
     sink_transposes,
     fold_scores,
     fold_batch_norm,
     fold_thresholds,
     hoist_thresholds,
+    move_bias,
     settle_batch_norm,
     fuse_bounds,
     fuse_outputs,
@@ -403,7 +451,7 @@ def input_quantisers(network: Network, input_types: StatedTypes = None) -> dict[
 
 def same_quantiser(a: Quantiser, b: Quantiser) -> bool:
     """Whether two quantisers of one tensor are the same rule."""
-    if (a.rounding, a.overflow) != (b.rounding, b.overflow):
+    if (a.rounding, a.overflow, a.mantissa) != (b.rounding, b.overflow, b.mantissa):
         return False
     pairs = ((a.scale, b.scale), (a.lo, b.lo), (a.hi, b.hi), (a.zero, b.zero))
     if not all(np.all(x == y) for x, y in pairs):
