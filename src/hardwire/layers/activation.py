@@ -109,7 +109,6 @@ FUNCTIONS: dict[str, Function] = {
     "log": np.log,
     "log2": np.log2,
     "log10": np.log10,
-    "logit": lambda x: np.log(x / (1.0 - x)),
     "sinc": np.sinc,
     "log1p": np.log1p,
     "sqrt": np.sqrt,
@@ -198,7 +197,7 @@ class Activation(Layer):
         """Every function that is finite on the input's range, and the exact ones without an output type."""
         quantiser = Quantiser.of_type(FixedType.parse("s8.5"), Rounding.RND_CONV, Overflow.SAT)
         for name in FUNCTIONS:
-            shifted = name in ("log", "log1p", "sqrt", "rsqrt", "reciprocal", "acosh")
+            shifted = name in ("log", "log1p", "log2", "log10", "sqrt", "rsqrt", "reciprocal", "acosh")
             small = name in ("asin", "acos", "atanh")
             net = NetworkBuilder(f"activation_{name}")
             x = quantised_input(net, (3,), "u4.2" if shifted else "s5.6" if small else "s6.3")
@@ -436,7 +435,6 @@ _TORCH_FUNCTIONS = {
     "log2": "log2",
     "log10": "log10",
     "exp2": "exp2",
-    "logit": "logit",
     "sinc": "sinc",
     "erfc": "erfc",
     "sgn": "sign",
