@@ -170,6 +170,9 @@ def grouped_product(x: Floats, matrix: Floats, groups: int) -> Floats:
     if groups == 1:
         return x @ matrix
     per, m = matrix.shape
+    if per == 1:
+        # Depthwise: many products of single numbers, which a matrix product is slow at.
+        return np.asarray(np.repeat(x, m // groups, axis=-1) * matrix[0], np.float64)
     split = x.reshape(*x.shape[:-1], groups, 1, per)
     factors = matrix.reshape(per, groups, m // groups).transpose(1, 0, 2)
     return np.asarray((split @ factors).reshape(*x.shape[:-1], m), np.float64)
