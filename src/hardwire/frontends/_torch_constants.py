@@ -289,7 +289,17 @@ def _fake_quantise(arrays: Sequence[Array], args: Mapping[str, Any]) -> Array:
     """`fake_quantize_per_tensor_affine` and `…_per_channel_affine`: the inverse scale is rounded to float32 first."""
     x, scale, zero = _affine(arrays, args)
     codes = np.clip(np.rint(x * (np.float32(1.0) / scale)) + zero, args["quant_min"], args["quant_max"])
-    return np.asarray((codes - zero) * scale, x.dtype)
+    # In float64 the product is exact; rounded to float32 it would hide that the values are short codes.
+    return np.asarray((codes - zero).astype(np.float64) * scale)
+
+
+def _observed(arrays: Sequence[Array], args: Mapping[str, Any]) -> Array:
+    """`fused_moving_avg_obs_fake_quant` of a weight, whose observer must be off."""
+    x, observing, on, _, _, scale, zero = arrays
+    if np.any(observing):
+        raise ValueError("its observer is on: model.apply(torch.ao.quantization.disable_observer) first")
+    parts = [part.reshape(()) if part.size == 1 else part for part in (scale, zero)]
+    return _fake_quantise([x, *parts], {**args, "axis": args["ch_axis"]}) if np.any(on) else x
 
 
 def _codes(arrays: Sequence[Array], args: Mapping[str, Any]) -> Array:
@@ -299,9 +309,9 @@ def _codes(arrays: Sequence[Array], args: Mapping[str, Any]) -> Array:
 
 
 def _real(arrays: Sequence[Array], args: Mapping[str, Any]) -> Array:
-    """`quantized_decomposed.dequantize_…`: what codes stand for, in float32."""
+    """`quantized_decomposed.dequantize_…`: what codes stand for, exactly."""
     codes, scale, zero = _affine(arrays, args)
-    return np.asarray((codes.astype(np.float32) - zero.astype(np.float32)) * scale, np.float32)
+    return np.asarray((codes.astype(np.float64) - zero) * scale)
 
 
 def _affine(arrays: Sequence[Array], args: Mapping[str, Any]) -> tuple[Array, Array, Array]:
@@ -476,6 +486,7 @@ RULES: dict[str, _Rule] = {
         "fake_quantize_per_tensor_affine.tensor_qparams",
         "fake_quantize_per_channel_affine.default",
     ),
+    **_names(_observed, "fused_moving_avg_obs_fake_quant.default"),
     **{
         f"quantized_decomposed.{verb}_per_{each}": rule
         for verb, rule in (("quantize", _codes), ("dequantize", _real))
@@ -517,7 +528,8 @@ _ARGUMENTS = {
     *("max_val", "beta", "threshold", "decimals", "split_size", "split_sizes", "chunks", "pad", "mode", "scale"),
     *("zero_point", "quant_min", "quant_max", "axis", "diagonal", "shifts", "repeats", "equation", "path", "n", "m"),
     *("s", "device", "layout", "pin_memory", "non_blocking", "copy", "memory_format", "implicit", "half_to_float"),
-    *("approximate", "output_size", "(present)", "out_dtype", "eps"),
+    *("approximate", "output_size", "(present)", "out_dtype", "eps", "averaging_const", "ch_axis"),
+    *("per_row_fake_quant", "symmetric_quant"),
 }
 
 

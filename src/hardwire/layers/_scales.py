@@ -12,6 +12,9 @@ from numpy.typing import NDArray
 
 from hardwire.fixed import Floats, Ints
 
+_LARGE_FACTOR = 1 << 10
+"""Common factor of a column's codes from which it is worth a scale that is no power of two."""
+
 
 def common_scale(values: Iterable[Fraction]) -> Fraction:
     """Greatest positive Fraction of which every value is an integer multiple; 1 when all are zero."""
@@ -82,11 +85,18 @@ def lsb_exponent(values: Floats) -> Ints:
     return np.where(codes != 0, exponent.astype(np.int64) - 53 + trailing, 1 << 20)
 
 
+def _large_factor(column: list[int]) -> int:
+    """Common factor of integers if it is large; 1 where it is not, or where fewer than two values show it."""
+    factor = gcd(*column) if sum(code != 0 for code in column) > 1 else 1
+    return factor if factor >= _LARGE_FACTOR else 1
+
+
 def column_codes(values: Floats, scale: NDArray[Any] | None = None) -> tuple[NDArray[Any], list[Fraction]]:
     """Write a real matrix (k, m) column by column as exact integers times a scale.
 
-    With `scale` (float64 (m,) or scalar: codes × scale is meant) `values` are the codes already. Returns Python-int
-    codes as an object array (k, m) and the scale of each column.
+    With `scale` (float64 (m,) or scalar: codes × scale is meant) `values` are the codes already. A large common factor
+    of a column's codes joins its scale: it shows that they are short codes of a real scale. Returns Python-int codes as
+    an object array (k, m) and the scale of each column.
     """
     m = values.shape[1]
     if scale is not None:
@@ -101,4 +111,7 @@ def column_codes(values: Floats, scale: NDArray[Any] | None = None) -> tuple[NDA
         exact = codes.astype(np.int64).astype(object)
     else:
         exact = np.array([[int(c) for c in row] for row in codes], object).reshape(codes.shape)
-    return exact, [Fraction(2) ** int(e) for e in lowest]
+    factors = [_large_factor(column) for column in exact.T.tolist()]
+    if any(factor > 1 for factor in factors):
+        exact = exact // np.array(factors, object)
+    return exact, [Fraction(2) ** int(e) * factor for e, factor in zip(lowest, factors, strict=True)]

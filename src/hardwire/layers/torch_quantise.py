@@ -28,7 +28,8 @@ def _operand(record: Record, position: int, attr: str) -> Any:
 
 
 def _quantiser(record: Record, net: NetworkBuilder, x: str) -> Quantiser:
-    scale = np.asarray(_operand(record, 1, "scale"), np.float64)
+    # PyTorch computes with it in float32.
+    scale = np.asarray(_operand(record, 1, "scale"), np.float32).astype(np.float64)
     zero = np.asarray(_operand(record, 2, "zero_point"), np.int64)
     if scale.size == 1:
         scale, zero = scale.reshape(()), zero.reshape(())
@@ -74,3 +75,23 @@ def _torch_dequantise(record: Record, net: NetworkBuilder) -> str:
             hint="quantise and dequantise in pairs, as torch's PT2E quantisation does",
         )
     return x
+
+
+@imports("torch", "aten.fused_moving_avg_obs_fake_quant.default")
+def _torch_observed(record: Record, net: NetworkBuilder) -> str:
+    """`FusedMovingAvgObsFakeQuantize` of quantisation-aware training, its observer switched off."""
+    observing, on = (int(record.array(str(k)).ravel()[0]) for k in (1, 2))
+    if observing:
+        raise UnsupportedError(
+            f"layer {record.name!r} ({record.kind}): its observer is on, so that its scale would change",
+            hint="model.apply(torch.ao.quantization.disable_observer) before the export",
+        )
+    x = torch.single(record)
+    _, _, scale, zero = (record.array(str(k)) for k in (3, 4, 5, 6))
+    record.ignore("averaging_const", "symmetric_quant", "per_row_fake_quant")
+    attrs = {key: record.take(key) for key in ("quant_min", "quant_max")}
+    attrs["axis"] = record.take("ch_axis")
+    if not on:
+        return x
+    inner = Record(record.name, record.kind, (x,), attrs, {"1": scale, "2": zero}, record.versions)
+    return net.add("quantise", record.name, [x], {"quantiser": _quantiser(inner, net, x)})
