@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import hashlib
 import io
 import re
@@ -19,8 +20,8 @@ _MAX_FILE = 1 << 30
 _MAX_TOTAL = 2 << 30
 _WANTED = (".h", ".hpp", ".cpp", ".txt", ".yml", ".yaml")
 _SKIPPED = frozenset(("nnet_utils", "ap_types", "ac_types", "ac_math", "ac_simutils", "tb_data", "build", "hls4ml_prj"))
-_KEPT = ("nnet_code_gen.h",)
-"""The one file beside the libraries that holds a project's own code."""
+_KEPT = ("nnet_activation.h", "nnet_batchnorm.h", "nnet_merge.h")
+"""Files of the library by whose text releases of hls4ml that compute differently are told apart."""
 
 
 @dataclass(frozen=True)
@@ -78,6 +79,8 @@ def read_project(source: Path) -> Project:
             settings, shapes = _settings(found[name]), _shapes(found[name])
         elif path.is_relative_to(home):
             files[str(path.relative_to(home))] = found[name]
+            if path.name in _KEPT:
+                continue
             digest.update(f"{path.relative_to(home)}\0{found[name]}\0".encode())
     return Project(label, files, settings, shapes, digest.hexdigest())
 
@@ -132,7 +135,11 @@ def _directory(source: Path, label: str) -> Iterator[tuple[str, str]]:
 def _archive(source: Path, label: str) -> Iterator[tuple[str, str]]:
     total = count = 0
     try:
-        with tarfile.open(fileobj=io.BytesIO(_bytes(source, label))) as archive:
+        data = _bytes(source, label)
+        if data.startswith(_GZIP):
+            data = gzip.GzipFile(fileobj=io.BytesIO(data)).read(_MAX_TOTAL + 1)
+            _check(len(data), 0, label)
+        with tarfile.open(fileobj=io.BytesIO(data)) as archive:
             for member in _members(archive):
                 path = PurePosixPath(member.name.removeprefix("./"))
                 if not member.isfile() or not _wanted(path):
@@ -140,10 +147,10 @@ def _archive(source: Path, label: str) -> Iterator[tuple[str, str]]:
                 total, count = total + member.size, count + 1
                 _check(total, count, label)
                 file = archive.extractfile(member)
-                data = b"" if file is None else file.read(member.size + 1)
-                if len(data) != member.size:
+                part = b"" if file is None else file.read(member.size + 1)
+                if len(part) != member.size:
                     raise broken(label, f"{path} is cut short")
-                yield str(path), _text(data, str(path), label)
+                yield str(path), _text(part, str(path), label)
     except (tarfile.TarError, OSError, EOFError, ValueError) as error:
         raise broken(label, error) from None
     except Exception as error:

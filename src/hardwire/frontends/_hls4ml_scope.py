@@ -13,7 +13,17 @@ from numpy.typing import NDArray
 
 from hardwire.errors import ModelError, UnsupportedError
 from hardwire.fixed import Overflow, Rounding
-from hardwire.frontends._hls4ml_cpp import MAX_DEPTH, Evaluator, Parser, Struct, Tokens, Unit, preprocess, tokenise
+from hardwire.frontends._hls4ml_cpp import (
+    MAX_DEPTH,
+    Evaluator,
+    Parser,
+    Struct,
+    Tokens,
+    Unit,
+    preprocess,
+    tokenise,
+    without_comments,
+)
 from hardwire.frontends._hls4ml_project import Project
 from hardwire.layers._hls4ml_types import INT, Fixed
 
@@ -55,10 +65,21 @@ class Scope:
         self.unit = unit
         self.macros = macros
         self.label = f"model {project.label}"
+        self._library: str | None = None
         self._weights: dict[str, tuple[str, int | None, list[str]] | None] = {}
-        self.backend = project.settings.get(
-            "Backend", "Quartus" if "ac_fixed<" in project.files.get("defines.h", "") else "Vivado"
-        )
+
+    def library(self) -> str:
+        """Text of the library files that tell releases of hls4ml apart, without blanks; empty where they are missing.
+
+        Products of three types, up to hls4ml 0.6, are seen in the configs as well.
+        """
+        if self._library is None:
+            names = ("nnet_activation.h", "nnet_batchnorm.h", "nnet_merge.h")
+            found = [text for file, text in self.project.files.items() if file.rpartition("/")[2] in names]
+            text = re.sub(r"\s", "", without_comments("\n".join(found)))
+            old = re.search(r"class\s+x_T,\s*class\s+y_T,\s*class\s+res_T", self.project.text("parameters.h"))
+            self._library = text + ("THREE_TYPES" if old else "")
+        return self._library
 
     # --- constants
 

@@ -204,7 +204,7 @@ class Walker:
             "template": tuple(template),
             "weight_types": tuple(weight_types),
             "numbers": tuple(self.scope.number(part) for part in call.template if part and part[0][0].isdigit()),
-            "backend": self.scope.backend,
+            "library": self.scope.library(),
         }
         record = Record(layer, short, tuple(inputs), {**self._config(call), **numbers}, arrays, versions)
         rule = import_rule("hls4ml", short)

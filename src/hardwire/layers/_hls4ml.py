@@ -72,7 +72,7 @@ class Layer:
         self.inputs = [Term(tensor, kind) for tensor, kind in zip(record.inputs, types, strict=True)]
         self.outputs: Sequence[Output] = record.versions["outputs"]
         self.stream: bool = record.versions["stream"]
-        self.backend: str = record.versions["backend"]
+        self.library: str = record.versions["library"]
         record.ignore(*_COSTS)
 
     @property

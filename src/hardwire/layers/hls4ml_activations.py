@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 
 import numpy as np
@@ -118,10 +119,11 @@ def parameter(layer: Layer) -> tuple[float, Fixed]:
     value = layer.record.take("argument0", None)
     if value is None:
         return 1.0, _BIT
-    if not isinstance(kind, Fixed):
-        if len(kinds) < 2:
-            raise UnsupportedError(f"layer {layer.name!r} ({layer.record.kind}): its parameter has no type")
-        kind = kinds[1] if len(kinds) > 2 or layer.stream is False else kinds[0]
+    named = 3 if not layer.stream else 1
+    if len(kinds) >= named:
+        kind = kinds[1] if named == 3 else kinds[0]
+    elif not isinstance(kind, Fixed):  # before hls4ml 1.0 it had the input's type, an ELU's the result's
+        kind = layer.result if layer.record.kind == "elu" else layer.x.type
     return float(kind(value)), kind
 
 
@@ -177,7 +179,8 @@ def _selu_rule(record: Record, net: NetworkBuilder) -> str:
     size, table = table_of(layer)
     x = float32(-8.0 * np.arange(size) / float32(size))
     low = layer.lookup(negative_index(layer, layer.x, size), table(_selu(x)), table)
-    kind = layer.x.type.plain() if layer.stream else Fixed(False, 16, 1)
+    old = "res_T(1.0507009873554804934193349852946)" in layer.library
+    kind = layer.x.type if layer.stream else layer.result if old else Fixed(False, 16, 1)
     scale = float(kind(1.0507009873554804934))
     high = layer.scaled(layer.x, scale, kind)
     return layer.assign(layer.where(layer.compared(layer.x, "greater_equal", 0.0), high, low))
@@ -188,6 +191,10 @@ def _hard(record: Record, net: NetworkBuilder) -> str:
     """`slope · x + shift` between 0 and 1; as a tanh stretched to between -1 and 1."""
     layer = Layer(record, net)
     record.ignore("n_in", "table_size", "table_t")
+    if not record.has("slope") and record.kind == "hard_sigmoid":  # before hls4ml 0.7: constants, all in one type
+        kind = layer.x.type
+        sum_ = layer.shifted(layer.scaled(layer.x, float(kind(0.2)), kind), float(kind(0.5)), kind)
+        return layer.assign(layer.clip(layer.cast(sum_, kind), 0.0, 1.0))
     kinds = [layer.type(f"{key}.type") for key in ("slope", "shift")]
     slope, shift = (float(record.take(key)) for key in ("slope", "shift"))
     y = layer.shifted(layer.scaled(layer.x, slope, kinds[0]), shift, kinds[1])
@@ -197,13 +204,19 @@ def _hard(record: Record, net: NetworkBuilder) -> str:
     return layer.assign(y)
 
 
+def _plain(layer: Layer) -> str:
+    """Library text without pragmas, which stand between the statements that are looked for."""
+    return re.sub(r"#pragmaHLS[A-Z_]+", "", layer.library)
+
+
 @imports("hls4ml", "binary_tanh")
 def _binary_tanh(record: Record, net: NetworkBuilder) -> str:
     """1 from 0 on, else -1, which an `ap_uint<1>` holds as 0."""
     layer = Layer(record, net)
     record.ignore("n_in", "table_size", "table_t")
-    bit = Term(layer.compared(layer.x, "greater_equal", 0.0), _BIT)
-    if layer.result.bit:
+    old = "res_Tcache;for(intii=0;ii<CONFIG_T::n_in;ii++){datareg=data[ii];if(datareg>0)" in _plain(layer)
+    bit = Term(layer.compared(layer.x, "greater" if old else "greater_equal", 0.0), _BIT)
+    if layer.result.bit and not old:
         return bit.tensor
     sign = layer.shifted(layer.scaled(bit, 2.0, _INT), -1.0, _INT)
     return layer.assign(Term(sign.tensor, _SIGN))

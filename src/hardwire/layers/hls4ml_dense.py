@@ -185,6 +185,8 @@ def _normalize(record: Record, net: NetworkBuilder) -> str:
     y = layer.scaled(x, factor, scale_type)
     if offset is not None:
         y = layer.shifted(y, offset, scale_type)
+    if "THREE_TYPES" in layer.library:  # up to hls4ml 0.6 a product was cast before the bias was added
+        y = layer.cast(y, layer.result, "product_cast")
     return layer.assign(layer.shifted(y, layer.array(1), layer.weight_type(1)))
 
 
@@ -202,7 +204,8 @@ def _normalize_binary_tanh(record: Record, net: NetworkBuilder) -> str:
     record.ignore("n_scale_bias", "accum_t")
     x = by_channel(layer, layer.x, layer.integer("n_in"), layer.integer("n_filt", -1))
     thresholds = layer.x.type(layer.array(0))
-    return layer.compared(x, "greater_equal", thresholds)
+    strict = "datareg>threshold[norm_index]" in layer.library  # up to hls4ml 0.6
+    return layer.compared(x, "greater" if strict else "greater_equal", thresholds)
 
 
 @imports("hls4ml", "normalize_ternary_tanh")

@@ -8,6 +8,7 @@ from hardwire.errors import UnsupportedError
 from hardwire.layers._base import imports
 from hardwire.layers._hls4ml import Layer, Term
 from hardwire.layers._hls4ml_types import Fixed
+from hardwire.layers.hls4ml_pool import divided
 from hardwire.network.graph import NetworkBuilder
 from hardwire.network.records import Record
 
@@ -39,6 +40,9 @@ def _merge(record: Record, net: NetworkBuilder) -> str:
         return layer.assign(layer.sub(a, b))
     if record.kind == "multiply":
         return layer.assign(layer.mul(a, b))
+    if record.kind == "average" and "/(res_T)2" in layer.library:  # up to hls4ml 1.0
+        two = float(layer.result(2.0))
+        return layer.assign(divided(layer, layer.add(a, b), two, layer.result))
     if record.kind == "average":
         return layer.assign(layer.scaled(layer.add(a, b), 0.5, Fixed(False, 1, 0)))
     relation = "greater" if record.kind == "maximum" else "less"

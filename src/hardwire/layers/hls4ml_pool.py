@@ -50,6 +50,15 @@ def pooled(layer: Layer, x: Term, accum: Fixed, operation: str, count: Floats | 
     return divided(layer, _sum(layer, x, accum, layer.stream), count, accum)
 
 
+def _accumulator(layer: Layer, operation: str) -> Fixed:
+    """Take `accum_t`; before hls4ml 1.0 there was none, and an average of a plain `ap_fixed` had room for its sum."""
+    if layer.record.has("accum_t") or layer.stream or operation == "Max":
+        return layer.type("accum_t", layer.x.type)
+    kind = layer.x.type
+    plain = kind.signed and kind == kind.plain()
+    return Fixed(True, kind.width + 32, kind.integer + 32) if plain else kind
+
+
 @imports("hls4ml", "pooling1d_cl", "pooling2d_cl")
 def _pooling(record: Record, net: NetworkBuilder) -> str:
     """`poolingNd_cl(data, res)`."""
@@ -57,7 +66,7 @@ def _pooling(record: Record, net: NetworkBuilder) -> str:
     record.ignore("implementation", "filt_width", "filt_height", "n_chan", "n_out", "out_width", "out_height")
     operation = layer.word("pool_op", "Max", "Max", "Average")
     count_padding = bool(record.take("count_pad", 0))
-    accum = layer.type("accum_t", layer.x.type)
+    accum = _accumulator(layer, operation)
     config = record.rest()
     window = Window(config, layer, size="pool", channels="n_filt")
     for key in config:
@@ -94,7 +103,7 @@ def _global_pooling(record: Record, net: NetworkBuilder) -> str:
     record.ignore("pad_left", "pad_right", "pad_top", "pad_bottom", "stride_width", "stride_height", "implementation")
     record.ignore("pool_width", "pool_height", "n_out", "out_width", "out_height", "count_pad", "filt_width", "n_chan")
     operation = layer.word("pool_op", "Max", "Max", "Average")
-    accum = layer.type("accum_t", layer.x.type)
+    accum = _accumulator(layer, operation)
     channels = layer.integer("n_filt")
     size = layer.integer("n_in") if record.has("n_in") else layer.integer("in_height") * layer.integer("in_width")
     x = layer.turned(layer.view(layer.x, (size, channels)), (1, 0))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 
 from hardwire.errors import UnsupportedError
@@ -149,9 +151,11 @@ def _by_tables(layer: Layer, x: Term, stable: bool) -> Term:
     elif stable:
         top = Term(layer.node("reduce_max", "maximum", [x.tensor], {"axes": (-1,), "keepdims": True}), x.type)
         kept = Fixed(x.type.signed, x.type.width, x.type.integer, Rounding.RND, Overflow.SAT)
-        kept = Fixed(True, x.type.width, x.type.integer, Rounding.RND, Overflow.SAT) if not x.type.signed else kept
-        distance = layer.cast(layer.sub(x, top), kept, "distance")
-        negative, index_type = False, kept
+        kept = replace(kept, signed=True)
+        # The table is addressed by the bits of a value of the input's type.
+        index_type = x.type.plain()
+        distance = layer.cast(layer.cast(layer.sub(x, top), kept, "distance"), index_type, "distance_bits")
+        negative = False
     else:
         distance, negative, index_type = x, False, x.type
     entries = exp_table(index_type, exp_size, scale, negative, exp_type)

@@ -47,6 +47,9 @@ def inputs(model, rows, seed=2):
     xs = [rng.normal(0, 3, (rows, *tensor.shape[1:])) for tensor in model.inputs]
     for x in xs:
         x[0], x[1], x[2], x[3] = 0, 40, -40, x[3] * 30
+    for tensor, x in zip(model.inputs, xs, strict=True):
+        if tensor.name == "i":  # rows of an embedding
+            x[:] = rng.integers(0, 6, x.shape)
     return [np.round(x * 4096) / 4096 for x in xs]
 
 
@@ -225,12 +228,13 @@ def merge_types(name, settings):
     settings["Precision"]["result"] = "fixed<9,5>" if name[0] in "mac" else "fixed<11,5,RND,SAT>"
 
 
-def plane(same):
+def plane(same, depthwise=True):
     x = keras.Input((9, 7, 2), name="x")
     pad = "same" if same else "valid"
     h = L.Conv2D(3, (3, 2), padding=pad, strides=(2, 1), activation="relu", name="c1")(x)
     a = L.Conv2D(2, 1, name="c2")(L.MaxPooling2D((2, 2), name="p1")(h))
-    b = L.DepthwiseConv2D((2, 2), name="c3")(L.AveragePooling2D((2, 2), name="p2")(h))
+    b = L.AveragePooling2D((2, 2), name="p2")(h)
+    b = L.DepthwiseConv2D((2, 2), name="c3")(b) if depthwise else b  # hls4ml has no resource strategy for it
     return seeded(
         keras.Model(
             x,
@@ -274,6 +278,63 @@ def views():
     return seeded(keras.Model(x, outs))
 
 
+def recurrent():
+    x = keras.Input((4, 3), name="x")
+    outs = [
+        L.LSTM(2, name="r0")(x),
+        L.LSTM(2, return_sequences=True, recurrent_activation="sigmoid", activation="relu", name="r1")(x),
+        L.GRU(3, name="r2")(x),
+        L.GRU(2, return_sequences=True, name="r3")(x),
+        L.Bidirectional(L.LSTM(2), name="r4")(x),
+    ]
+    return seeded(keras.Model(x, [L.Flatten()(out) if len(out.shape) > 2 else out for out in outs]))
+
+
+def recurrent_types(state, accum, table):
+    """hls4ml's LSTM compiles only where input, accumulator and state have one type; its GRU takes any."""
+
+    def types(name, settings):
+        p = settings["Precision"]
+        if name[0] == "r":
+            p.update({key: accum if name in ("r2", "r3") else state for key in p if key.endswith("accum")})
+            p.update({key: "fixed<9,3>" for key in p if key.endswith(("weight", "bias"))})
+            p["result"] = "fixed<10,4,RND>" if name in ("r2", "r3") else state
+        if "table" in p:
+            p["table"] = table
+        if "TableSize" in settings:
+            settings["TableSize"] = 256
+        if name == "x":
+            p["result"] = state
+
+    return types
+
+
+def tensors():
+    x, y, i = keras.Input((3, 4), name="x"), keras.Input((4, 2), name="y"), keras.Input((3,), name="i")
+    outs = [
+        L.EinsumDense("bac,cd->bad", (3, 2), bias_axes="d", name="e0")(x),
+        L.LayerNormalization(axis=2, name="e1")(x),
+        L.Embedding(6, 3, name="e2")(i),
+        L.EinsumDense("bac,acd->bda", (2, 3), bias_axes="da", name="e3")(x),
+        L.Dense(2, name="e4")(y),
+    ]
+    return seeded(keras.Model([x, y, i], [L.Flatten()(out) for out in outs]))
+
+
+def tensor_types(name, settings):
+    p = settings["Precision"]
+    if name == "i":
+        p["result"] = "uint<3>"
+    elif name in ("x", "y"):
+        p["result"] = "fixed<9,4>"
+    elif name[0] == "e":
+        p["result"] = "fixed<12,5>"
+        if "accum" in p:
+            p["accum"] = "fixed<14,6>"
+        if "table" in p:
+            p["table"] = "fixed<12,4>"
+
+
 WRAP, SATURATE = "fixed<13,6>", "fixed<11,5,RND,SAT>"
 PROJECTS = {
     "mlp": lambda name: write(name, mlp()),
@@ -308,7 +369,7 @@ PROJECTS = {
     "merges_stream": lambda name: write(name, merges(), merge_types, io_type="io_stream"),
     "plane": lambda name: write(name, plane(True), conv_types(WRAP, "fixed<10,4,TRN,SAT>"), rows=12),
     "plane_resource": lambda name: write(
-        name, plane(False), conv_types(SATURATE, "fixed<9,5>"), rows=12, strategy="Resource", reuse=3
+        name, plane(False, False), conv_types(SATURATE, "fixed<9,5>"), rows=12, strategy="Resource", reuse=3
     ),
     "plane_stream": lambda name: write(
         name, plane(False), conv_types(SATURATE, "fixed<9,5>"), rows=12, io_type="io_stream", backend="Vitis"
@@ -323,6 +384,19 @@ PROJECTS = {
         strategy="Resource",
         reuse=3,
     ),
+    "recurrent": lambda name: write(
+        name, recurrent(), recurrent_types("fixed<12,5>", "fixed<13,5>", "fixed<12,2>"), rows=12
+    ),
+    "recurrent_resource": lambda name: write(
+        name,
+        recurrent(),
+        recurrent_types("fixed<11,4,RND,SAT>", "fixed<14,6,RND,SAT>", "fixed<12,2>"),
+        rows=12,
+        backend="Vitis",
+        strategy="Resource",
+        reuse=1,
+    ),
+    "tensors": lambda name: write(name, tensors(), tensor_types, rows=12),
     "views": lambda name: write(name, views(), rows=6),
     "views_stream": lambda name: write(name, views(), rows=6, io_type="io_stream"),
 }
