@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from onnx import TensorProto, helper
 
 import hardwire as hw
-from hardwire.errors import ModelError, UnsupportedError
+from hardwire.errors import DataError, ModelError, UnsupportedError
 from hardwire.frontends import load
 from hardwire.network.reference import forward
 
@@ -223,6 +223,11 @@ def simple(**changes):
 def test_refusals_name_the_layer(changes, message):
     with pytest.raises((ModelError, UnsupportedError), match=f"'forest' .*{message}"):
         load(simple(**changes))
+
+
+def test_missing_values_are_no_inputs():
+    with pytest.raises(DataError, match=r"'forest' .*feature 1 is NaN"):
+        forward(load(simple()), [np.array([[0.0, np.nan, 1.0]])])
 
 
 def test_a_file_compiles_exactly_and_scaled(tmp_path):

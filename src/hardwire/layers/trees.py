@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from hardwire.errors import ModelError, RangeError
+from hardwire.errors import DataError, ModelError, RangeError
 from hardwire.fixed import MAX_BITS, Floats
 from hardwire.ir.builder import KernelBuilder
 from hardwire.layers._base import Example, Grid, Layer
@@ -61,9 +61,15 @@ class Trees(Layer):
         return (*shape[:-1], int(node.attrs["outputs"]))
 
     def reference(self, node: Node, inputs: Sequence[Floats]) -> Floats:
-        """Walk every tree, in float64."""
+        """Walk every tree, in float64. Raises `DataError` for NaN, which formats send by rules of their own."""
         (x,) = inputs
         rows = np.asarray(x, np.float64).reshape(-1, x.shape[-1])
+        if np.isnan(rows).any():
+            feature = int(np.argwhere(np.isnan(rows))[0, 1])
+            raise DataError(
+                f"layer {node.name!r} (trees): feature {feature} is NaN",
+                hint="clean the data: NaN has no fixed-point value, so no split sends missing values anywhere",
+            )
         chunk = max(1, _CELLS // max(1, len(node.params["bound"]), len(node.params["root"])))
         parts = [_predicted(node, rows[start : start + chunk]) for start in range(0, len(rows), chunk)]
         total = np.concatenate(parts) if parts else np.zeros((0, node.attrs["outputs"]))

@@ -14,7 +14,7 @@ ROUNDED = "types chosen by calibration round"
 Arrays = dict[str, Any]
 
 
-def saved(nodes: list[Any], inputs: Arrays, outputs: list[str], constants: Arrays, path: Path) -> Path:
+def saved(nodes: list[Any], inputs: Arrays, outputs: list[str], constants: Arrays, path: Path, trees: int = 3) -> Path:
     graph = helper.make_graph(
         nodes,
         "case",
@@ -22,7 +22,8 @@ def saved(nodes: list[Any], inputs: Arrays, outputs: list[str], constants: Array
         [helper.make_tensor_value_info(name, TensorProto.FLOAT, None) for name in outputs],
         [numpy_helper.from_array(np.asarray(value), name) for name, value in constants.items()],
     )
-    opsets = [helper.make_opsetid("", 20), helper.make_opsetid("qonnx.custom_op.general", 1)]
+    domains = {"": 20, "qonnx.custom_op.general": 1, "ai.onnx.ml": trees}
+    opsets = [helper.make_opsetid(domain, version) for domain, version in domains.items()]
     path.write_bytes(helper.make_model(graph, opset_imports=opsets, ir_version=10).SerializeToString())
     return path
 
@@ -36,6 +37,7 @@ def case(
     outputs: tuple[str, ...] = ("y",),
     calibrated: bool = False,
     input_type: str | None = "s5.2",
+    trees: int = 3,
 ) -> Case:
     """A graph from inputs `x`, … to `y`, its answers from onnxruntime."""
 
@@ -44,7 +46,7 @@ def case(
 
         rows = 200 if calibrated else 20
         inputs = {key: grid(rows, *shape, seed=100 + k) for k, (key, shape) in enumerate(shapes.items())}
-        path = saved(nodes, inputs, list(outputs), constants or {}, folder / "model.onnx")
+        path = saved(nodes, inputs, list(outputs), constants or {}, folder / "model.onnx", trees)
         session = onnxruntime.InferenceSession(path.read_bytes(), providers=["CPUExecutionProvider"])
         found = session.run(list(outputs), inputs)
         if not calibrated:
@@ -72,6 +74,37 @@ def quant(scale: float, zero: float, bits: int, *, signed: int = 1, narrow: int 
         return Built(path, [x], [(np.clip(codes, low, high) - zero) * scale])
 
     return Case("quantisers", f"Quant {bits} bits {mode} signed {signed} narrow {narrow}", build)
+
+
+def old_trees(prefix: str, trees: int, outputs: int) -> Arrays:
+    """Attributes of ai.onnx.ml 1 to 4: trees of three splits and four leaves with a weight for each output."""
+    rng = np.random.default_rng(trees)
+    nodes, ends = [], []
+    for tree in range(trees):
+        for k in range(7):
+            mode = "LEAF" if k > 2 else ("BRANCH_LEQ", "BRANCH_LT", "BRANCH_GTE")[(tree + k) % 3]
+            nodes.append((tree, k, (tree + k) % 4, mode, int(rng.integers(-12, 12)) / 4, 2 * k + 1, 2 * k + 2))
+            ends += [(tree, k, at, int(rng.integers(0, 32)) / 8) for at in range(outputs) if k > 2]
+    names = ("treeids", "nodeids", "featureids", "modes", "values", "truenodeids", "falsenodeids")
+    found = {f"nodes_{name}": list(column) for name, column in zip(names, zip(*nodes, strict=True), strict=True)}
+    names = ("treeids", "nodeids", "ids", "weights")
+    return found | {f"{prefix}_{name}": list(part) for name, part in zip(names, zip(*ends, strict=True), strict=True)}
+
+
+def new_trees() -> Arrays:
+    """Attributes of ai.onnx.ml 5: a tree of a comparison, two set memberships and four leaves."""
+
+    def tensor(kind: int, values: list[float]) -> Any:
+        return helper.make_tensor("", kind, [len(values)], values)
+
+    nan = float("nan")
+    return {
+        "n_targets": 2, "tree_roots": [0], "nodes_featureids": [0, 1, 2], "nodes_truenodeids": [1, 0, 2],
+        "nodes_falsenodeids": [2, 1, 3], "nodes_trueleafs": [0, 1, 1], "nodes_falseleafs": [0, 1, 1],
+        "nodes_modes": tensor(TensorProto.UINT8, [0, 6, 6]), "nodes_splits": tensor(TensorProto.FLOAT, [0.5, nan, nan]),
+        "membership_values": tensor(TensorProto.FLOAT, [1.0, 2.0, nan, 1.0, 3.0, nan]),
+        "leaf_targetids": [0, 1, 0, 1], "leaf_weights": tensor(TensorProto.FLOAT, [1.5, -2.0, 0.25, 3.0]),
+    }  # fmt: skip
 
 
 def cases() -> Iterator[Case]:
@@ -133,3 +166,17 @@ def cases() -> Iterator[Case]:
     yield case("quantisers", "QuantizeLinear, DequantizeLinear", [node("QuantizeLinear", ["x", "s", "z"], ["t"]),
                node("DequantizeLinear", ["t", "s", "z"], ["y"])], one,
                {"s": np.float32(0.5), "z": np.int8(1)}, input_type=None)  # fmt: skip
+    forest: Arrays = {"domain": "ai.onnx.ml", "aggregate_function": "SUM"}
+    yield case("trees", "TreeEnsembleRegressor", [node("TreeEnsembleRegressor", ["x"], ["y"], n_targets=1, **forest,
+               base_values=[0.5], **old_trees("target", 3, 1))], one)  # fmt: skip
+    forest["aggregate_function"] = "AVERAGE"
+    yield case("trees", "TreeEnsembleRegressor averaged", [node("TreeEnsembleRegressor", ["x"], ["y"], n_targets=2,
+               **forest, **old_trees("target", 2, 2))], one)  # fmt: skip
+    del forest["aggregate_function"]
+    classes = node("TreeEnsembleClassifier", ["x"], ["label", "y"], classlabels_int64s=[3, 5, 9], **forest,
+                   **old_trees("class", 3, 3))  # fmt: skip
+    yield case(
+        "trees", "TreeEnsembleClassifier", [classes, node("Cast", ["label"], ["t"], to=1)], one, None, ("t", "y")
+    )
+    yield case("trees", "TreeEnsemble with sets", [node("TreeEnsemble", ["x"], ["y"], **forest, **new_trees())], one,
+               trees=5)  # fmt: skip
