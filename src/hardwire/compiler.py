@@ -218,7 +218,8 @@ def _measure_softmax(
         tensors = forward_all(network, [quantisers[n](x) for n, x in zip(network.inputs, arrays, strict=True)])
         for node in network.nodes:
             if node.name in notes:
-                notes[node.name]["error_on_data"] = largest_error(node, tensors[node.inputs[0]], notes[node.name])
+                x, *masks = (tensors[tensor] for tensor in node.inputs)
+                notes[node.name]["error_on_data"] = largest_error(node, x, notes[node.name], *masks)
 
 
 def _solve(matrix: Ints, lo: Ints, hi: Ints, depth: Ints, *, cost: Any, effort: int, seed: int) -> AdderGraph:

@@ -71,7 +71,19 @@ def test_multi_head_attention_of_drawn_settings(tmp_path, data):
     check(tmp_path, shapes, function, draw(st.sampled_from([".keras", ".h5"])), draw(st.integers(0, 99)))
 
 
+def linformer(x):
+    """Keys and values projected along the sequence (Wang et al., 2020), in the words of Keras."""
+    features = layers.LayerNormalization()(x)
+    short = layers.EinsumDense("bsf,sk->bkf", (2, 4))(features)
+    query, key = layers.Dense(4)(features), layers.Dense(4, use_bias=False)(short)
+    value = layers.EinsumDense("bsf,sk->bkf", (2, 4), bias_axes="k")(layers.Dense(4)(features))
+    scores = layers.Softmax()(layers.Dot((2, 2))([query, key]) / 2.0)
+    mixed = layers.Dot((2, 1))([scores, value])
+    return layers.Add()([x, layers.MultiHeadAttention(2, 2)(mixed, short, value)])
+
+
 MODELS = {
+    "Linformer": ([(5, 4)], linformer),
     "one of several axes": ([(3, 4, 2, 5)], lambda x: layers.MultiHeadAttention(2, 3, attention_axes=(2,))(x, x)),
     "several axes together": (
         [(3, 4, 2, 5), (3, 5, 2, 4)],

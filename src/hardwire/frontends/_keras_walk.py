@@ -28,7 +28,11 @@ _MULTI_HEAD = (
 _SCORED = ("inputs", "mask", "training", "return_attention_scores", "use_causal_mask")
 SIGNATURES = {
     **dict.fromkeys(
-        ("MultiHeadAttention", "GroupQueryAttention", "GroupedQueryAttention", "QMultiHeadAttention"), _MULTI_HEAD
+        (
+            *("MultiHeadAttention", "GroupQueryAttention", "GroupedQueryAttention", "QMultiHeadAttention"),
+            "QLinformerAttention",
+        ),
+        _MULTI_HEAD,
     ),
     **dict.fromkeys(("Attention", "AdditiveAttention"), _SCORED),
 }

@@ -6,6 +6,9 @@ table with a type before and behind it. Tables are computed in float32, as the f
 
 from __future__ import annotations
 
+import re
+from collections.abc import Callable
+from functools import partial
 from math import sqrt
 from typing import Any
 
@@ -29,6 +32,9 @@ from hardwire.network.records import Record
 
 _SEQUENCE_AXES = 2
 _PROJECTION = "abc,cde->abde"
+_ALONG_SEQUENCE = "abc,bd->adc"
+_LINFORMER = "QLinformerAttention"
+_UNNAMED = re.compile(r"(?:.*/)?(q_einsum_dense(?:_(\d+))?)/kernel$")
 
 
 @rules("QEinsum")
@@ -98,9 +104,12 @@ def _function(name: str, arguments: dict[str, float]) -> dict[str, Any]:
     return {"function": name, "arguments": arguments, "output": None}
 
 
-@rules("QMultiHeadAttention")
+@rules("QMultiHeadAttention", _LINFORMER)
 def _attention(record: Record, net: NetworkBuilder) -> str:
-    """Attention over a sequence (positions, features): quantised projections, softmax by tables, output projection."""
+    """Attention over a sequence (positions, features): quantised projections, softmax by tables, output projection.
+
+    Linformer's (Wang et al., 2020) keys and values are first projected along the sequence.
+    """
     query, value, key = _operands(record, net)
     heads, features = record.take("num_heads"), record.take("key_dim")
     values = record.take("value_dim", None) or features
@@ -110,6 +119,8 @@ def _attention(record: Record, net: NetworkBuilder) -> str:
     if axes not in (None, [1], (1,)):
         raise record.unsupported("attention_axes", axes, "only attention over the one sequence axis is supported")
     record.expect("use_gate", False)
+    for argument in ("use_causal_mask", "return_attention_scores"):
+        record.expect(f"call {argument}", False, None)
     record.expect("sliding_window", None)
     record.take("output_shape", None)  # the output kernel's own shape
     fuse = str(record.expect("fuse", "none", "qkv", "kv"))
@@ -127,7 +138,7 @@ def _attention(record: Record, net: NetworkBuilder) -> str:
                 return spec_of(record, configs[kind], f"qkvo_{kind}_conf", f"{folder}/{kind}", f"{name}_{kind}")
         return None
 
-    def project(x: str, folder: str, name: str, equation: str, iq: Spec | None, last: bool = False) -> str:
+    def project(x: str, folder: str, name: str, iq: Spec | None, equation: str, last: bool = False) -> str:
         own_name = f"{record.name}_{name}"
         x = quantised(record, net, x, iq, f"{own_name}_iq")
         kernel_rule, bias_rule = rule("kq", [(folder, name)]), rule("bq", [(folder, name)])
@@ -139,14 +150,16 @@ def _attention(record: Record, net: NetworkBuilder) -> str:
         x = net.add("einsum", own_name, [x], {"equation": equation}, params)
         return quantised(record, net, x, rule("oq", [(folder, name)]), f"{own_name}_oq") if not last else x
 
+    if record.kind.endswith(_LINFORMER):
+        key, value = _shortened(record, key, value, partial(project, equation=_ALONG_SEQUENCE, last=True), rule)
     parts = {"query": ("query_dense", "query"), "key": ("key_dense", "key"), "value": ("value_dense", "value")}
     shared = {"none": [], "kv": ["key", "value"], "qkv": ["query", "key", "value"]}[fuse]
     users = [parts[name] for name in shared]
     common = rule("iq", users) if shared and enabled else None
     entry = {n: (common if n in shared else rule("iq", [parts[n]])) if enabled else None for n in parts}
-    q = project(query, *parts["query"], _PROJECTION, entry["query"])
-    k = project(key, *parts["key"], _PROJECTION, entry["key"])
-    v = project(value, *parts["value"], _PROJECTION, entry["value"])
+    q = project(query, *parts["query"], entry["query"], _PROJECTION)
+    k = project(key, *parts["key"], entry["key"], _PROJECTION)
+    v = project(value, *parts["value"], entry["value"], _PROJECTION)
     if net.shape(q)[1:] != (heads, features) or net.shape(v)[1:] != (heads, values):
         raise record.unsupported("num_heads", heads, f"the kernels in the file make {net.shape(q)} and {net.shape(v)}")
     scores = _product(record, net, "scores", "aecd,abcd->acbe", k, q)
@@ -160,8 +173,37 @@ def _attention(record: Record, net: NetworkBuilder) -> str:
     variables_at(record, "_softmax/iq", "*softmax*_iq")
     mixed = _product(record, net, "mixed", "acbe,aecd->abcd", weight, v)
     out_name = ("output_dense", "attention_output")
-    y = project(mixed, *out_name, "abcd,cde->abe", rule("iq", [out_name]), last=True)
+    y = project(mixed, *out_name, rule("iq", [out_name]), "abcd,cde->abe", last=True)
     return layer_output(record, net, quantised(record, net, y, rule("oq", [out_name]), f"{record.name}_output_oq"))
+
+
+def _shortened(
+    record: Record,
+    key: str,
+    value: str,
+    project: Callable[[str, str, str, Spec | None], str],
+    rule: Callable[[str, list[tuple[str, str]]], Spec | None],
+) -> tuple[str, str]:
+    """Keys and values with their sequence projected to `lin_kv_proj_dim` positions, by one kernel or one each."""
+    record.expect("lin_kv_proj_mode", "dense")
+    record.ignore("lin_kv_proj_dim")  # the kernels' own shapes
+    shared = bool(record.take("share_kv_proj", False))
+    # HDF5 names these two layers by a counter; the key's is made first.
+    found = {match[1]: int(match[2] or 0) for name in record.array_keys() if (match := _UNNAMED.match(name))}
+    names = sorted(found, key=lambda name: found[name]) or ["_lin_k_proj", "_lin_v_proj"][: 2 - shared]
+    if len(names) != 2 - shared:
+        raise UnsupportedError(
+            f"layer {record.name!r} ({record.kind}): projections along the sequence named {', '.join(names)}; "
+            f"{2 - shared} expected (share_kv_proj = {shared})"
+        )
+    if shared:
+        if key != value:
+            raise record.unsupported("share_kv_proj", True, "with a key that is another tensor than the value")
+        key = project(key, "_lin_k_proj", names[0], rule("iq", [("_lin_k_proj", names[0])]))
+        return key, key
+    places = [("_lin_k_proj", names[0]), ("_lin_v_proj", names[1])]
+    key, value = (project(x, *at, rule("iq", [at])) for x, at in zip((key, value), places, strict=True))
+    return key, value
 
 
 def _operands(record: Record, net: NetworkBuilder) -> tuple[str, str, str]:

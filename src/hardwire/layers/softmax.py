@@ -385,11 +385,14 @@ def largest_error(node: Node, x: Floats, note: Mapping[str, Any], *masks: Floats
     axis = checked_axis(node, node.attrs["axis"], x.ndim - 1) + 1
     own = Fraction(note["input_scale"])
     exact = _float_softmax(node, x, *masks)
-    kept = _kept(node, x.shape, masks)
+    kept = np.moveaxis(_kept(node, x.shape, masks), axis, -1)
     codes = np.rint(np.moveaxis(x, axis, -1) / float(own)).astype(np.int64)
+    if node.attrs.get("share", False):
+        none = ~np.any(kept, axis=-1, keepdims=True)
+        codes, kept = np.where(none, 0, codes), kept | none
     tables = SoftmaxTables(**note["tables"])
     scale = own * Fraction(_factor(node))
-    fixed = fixed_codes(codes, scale, tables, np.moveaxis(kept, axis, -1)) * 2.0 ** -tables.frac(codes.shape[-1])
+    fixed = fixed_codes(codes, scale, tables, kept) * 2.0 ** -tables.frac(codes.shape[-1])
     return float(np.max(np.abs(node.attrs["output"](np.moveaxis(fixed, -1, axis)) - exact), initial=0.0))
 
 

@@ -168,6 +168,26 @@ def attention():
     save("attention", keras.Model([x, y], [a, b]), 40, (".keras", ".h5"), prepare=moderate)
 
 
+def linformer():
+    """Linformer attention: keys and values projected along the sequence, by one kernel or one each."""
+    x, y = keras.Input((4, 3), name="x"), keras.Input((5, 3), name="y")
+
+    def tables():
+        sat = {"overflow_mode": "SAT"}
+        return {"softmax_exp_iq_conf": config(**sat), "softmax_inv_iq_conf": config(**sat)}
+
+    a = q.QLinformerAttention(2, 2, 3, name="self", **tables())(x)
+    b = q.QLinformerAttention(1, [3], 2, value_dim=4, share_kv_proj=True, name="cross", **tables())(a, y)
+
+    def moderate(model):
+        for variable in model.variables:
+            if "_table" in variable.path and variable.path.endswith(("/i", "/f", "/b")):
+                given = {"i": 2.1, "f": 3.2, "b": 6.2}[variable.path[-1]]
+                variable.assign(np.full(variable.shape, given))
+
+    save("linformer", keras.Model([x, y], [a, b]), 41, (".keras", ".h5.gz"), prepare=moderate)
+
+
 def convolutions():
     """Convolutions of every padding, grouped and dilated, and pooling."""
     x, y = keras.Input((8, 2), name="x"), keras.Input((4, 4, 2), name="y")
@@ -318,6 +338,7 @@ MODELS = {
     "merging": merging,
     "tables": tables,
     "attention": attention,
+    "linformer": linformer,
     "convolutions": convolutions,
     "lut_dense": lut_dense,
     "lut_spatial": lut_spatial,
