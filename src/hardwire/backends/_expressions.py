@@ -174,7 +174,8 @@ class Expressions:
         under = bits.lo[a] < low
         if under and low == 0 and not over:
             sign = bits.sign(a, s)
-            return f"{result} & " + (f"~{sign}" if width == 1 else f"{{{width}{{~{sign}}}}}")
+            # A choice of 0, not a mask: in front of a register, tools make it the register's synchronous reset.
+            return f"{sign} ? {literal(0, width)} : {result}"
         if over:
             result = f"{self._above(i, a, high, s)} ? {literal(high, width)} : {result}"
         if under:
