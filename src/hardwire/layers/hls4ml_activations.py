@@ -115,14 +115,14 @@ def _relu_max(record: Record, net: NetworkBuilder) -> str:
 def parameter(layer: Layer) -> tuple[float, Fixed]:
     """Take the constant that a call passes by value, cast to the template's `param_T` (1 without one)."""
     kinds = [kind for kind in layer.record.versions["template"] if isinstance(kind, Fixed)]
-    kind = layer.record.take("param_t", None)
+    layer.record.ignore("param_t")
     value = layer.record.take("argument0", None)
     if value is None:
         return 1.0, _BIT
     named = 3 if not layer.stream else 1
     if len(kinds) >= named:
         kind = kinds[1] if named == 3 else kinds[0]
-    elif not isinstance(kind, Fixed):  # before hls4ml 1.0 it had the input's type, an ELU's the result's
+    else:  # before hls4ml 1.0 it had the input's type, an ELU's the result's
         kind = layer.result if layer.record.kind == "elu" else layer.x.type
     return float(kind(value)), kind
 

@@ -10,10 +10,13 @@ neither its libraries nor `ap_types`). Beside it a `.npz`: inputs `x0, x1, …` 
 
 from __future__ import annotations
 
+import ctypes
 import gzip
 import io
 import os
+import re
 import shutil
+import subprocess
 import sys
 import tarfile
 import tempfile
@@ -335,6 +338,54 @@ def tensor_types(name, settings):
             p["table"] = "fixed<12,4>"
 
 
+PRODUCTS = {
+    "d0": ("ap_uint<1>", "weight_binary", (0, 1)),
+    "d1": ("ap_int<2>", "weight_ternary", (-1, 0, 1)),
+    "d5": (None, "data_binary", None),
+    "d6": ("ap_uint<1>", "both_binary", (0, 1)),
+}
+"""Binary and ternary layers: weight type, product, values. Its Keras reader makes none, so the text is changed."""
+
+
+def products(name):
+    """Change types and products of the project `dense`, compile it with its own script, run it by its bridge."""
+    model, rng = dense(), np.random.default_rng(5)
+    config = hls4ml.utils.config_from_keras_model(model, granularity="name", backend="Vivado")
+    for layer, settings in config["LayerName"].items():
+        dense_types(layer, settings)
+    with tempfile.TemporaryDirectory() as directory:
+        folder = Path(directory)
+        hls4ml.converters.convert_from_keras_model(
+            model, hls_config=config, backend="Vivado", output_dir=directory
+        ).write()
+        firmware = folder / "firmware"
+        types, configs = ((firmware / file).read_text() for file in KEPT)
+        top = (firmware / "myproject.cpp").read_text()
+        second = re.search(r"myproject\(\s*\w+ \w+\[6\], (\w+) ", top)[1]
+        types = re.sub(rf"typedef [^;]* {second};", f"typedef ap_uint<1> {second};", types)
+        types = re.sub(r"typedef [^;]* d6_(accum|bias)_t;", r"typedef ap_int<8> d6_\1_t;", types)
+        for layer, (kind, product, values) in PRODUCTS.items():
+            struct, w = re.search(rf"nnet::dense<\w+, \w+, (\w+)>\(\w+, \w+, (\w+), \w+\); // {layer}\b", top).groups()
+            at = configs.index("product::mult", configs.index(f"struct {struct} "))
+            configs = f"{configs[:at]}product::{product}{configs[at + len('product::mult') :]}"
+            if values is not None:
+                types = re.sub(rf"typedef [^;]* {layer}_weight_t;", f"typedef {kind} {layer}_weight_t;", types)
+                text = ", ".join(map(str, rng.choice(values, 18)))
+                (firmware / "weights" / f"{w}.txt").write_text(text)
+                header = firmware / "weights" / f"{w}.h"
+                header.write_text(re.sub(r"= \{[^}]*\}", f"= {{{text}}}", header.read_text()))
+        (firmware / "defines.h").write_text(types)
+        (firmware / "parameters.h").write_text(configs)
+        subprocess.run(["bash", "build_lib.sh"], cwd=folder, check=True, capture_output=True)
+        library = ctypes.CDLL(str(next(firmware.glob("*.so"))))
+        xs = [inputs(model, 24)[0], rng.integers(0, 2, (24, 6)).astype(float)]
+        ys = [np.zeros((24, 3)) for _ in model.outputs]
+        for n in range(24):
+            rows = [array[n] for array in (*xs, *ys)]
+            library.myproject_double(*(row.ctypes.data_as(ctypes.POINTER(ctypes.c_double)) for row in rows))
+        keep(folder, name, xs, ys)
+
+
 WRAP, SATURATE = "fixed<13,6>", "fixed<11,5,RND,SAT>"
 PROJECTS = {
     "mlp": lambda name: write(name, mlp()),
@@ -397,6 +448,7 @@ PROJECTS = {
         reuse=1,
     ),
     "tensors": lambda name: write(name, tensors(), tensor_types, rows=12),
+    "products": products,
     "views": lambda name: write(name, views(), rows=6),
     "views_stream": lambda name: write(name, views(), rows=6, io_type="io_stream"),
 }
