@@ -130,6 +130,7 @@ def changed(tmp_path, file, old, new, name="mlp"):
         ("defines.h", "ap_fixed<16,6> input_t", "ap_fixed<16,6,AP_ODD> input_t", UnsupportedError, r"'AP_ODD'"),
         ("defines.h", "ap_fixed<16,6> input_t", "ap_float<16,6> input_t", ModelError, r"."),
         ("defines.h", "ap_fixed<16,6> input_t", "input_t input_t", ModelError, r"."),
+        ("defines.h", "ap_fixed<16,6> input_t", "ac_fixed<16,6,true> input_t", UnsupportedError, r"Vivado.* back end"),
         ("defines.h", "#endif", "", ModelError, r"defines.h: an #if without #endif"),
         ("weights/w2.txt", "0.5751327276, ", "", ModelError, r"weights 'w2' have 47 values, their array 48"),
         ("parameters.h", "implementation::stable", "implementation::novel", UnsupportedError, r"'implementation'"),

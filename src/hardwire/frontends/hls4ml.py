@@ -6,16 +6,18 @@ layers; their types, accumulators, roundings, overflows and tables are those of 
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
-from hardwire.errors import ModelError
+from hardwire.errors import ModelError, UnsupportedError
 from hardwire.frontends._hls4ml_cpp import Function, Parser, Unit, preprocess, tokenise
 from hardwire.frontends._hls4ml_project import Project, is_project, read_project
 from hardwire.frontends._hls4ml_scope import Scope
 from hardwire.frontends._hls4ml_walk import Walker, call_names
 from hardwire.network.graph import Network, NetworkBuilder, Shape
 
+_OTHERS = ("Quartus", "oneAPI", "Catapult", "Libero", "Symbolic")
 FORMAT = "hls4ml project (directory, .tar.gz)"
 
 
@@ -33,6 +35,7 @@ def read(source: Path, *, example: Any = None, weights: Any = None) -> Network:
     if weights is not None:
         raise ModelError(f"model {str(source)!r}: weights={str(weights)!r} is given, but an hls4ml project has its own")
     project = read_project(source)
+    _check_library(project)
     unit = Unit()
     macros: dict[str, str] = {}
     for name in ("defines.h", "parameters.h"):
@@ -46,6 +49,17 @@ def read(source: Path, *, example: Any = None, weights: Any = None) -> Network:
     names = call_names("\n".join(text for name, text in project.files.items() if name.endswith(".cpp")))
     walker = Walker(Scope(project, unit, macros), net, names, _shapes(project))
     return net.build(walker.walk(top))
+
+
+def _check_library(project: Project) -> None:
+    """Refuse projects of `ac_fixed`: their library tabulates and rounds in other ways than that of `ap_fixed`."""
+    backend = project.settings.get("Backend", "")
+    if backend in _OTHERS or re.search(r"\bac_(fixed|int)\s*<", project.files.get("defines.h", "")):
+        raise UnsupportedError(
+            f"model {project.label}: a project of hls4ml's {backend or 'ac_fixed'} back end is not read; only those of "
+            "Vivado and Vitis are",
+            hint="write the project for Vitis, or compile the model that it was made from",
+        )
 
 
 def _shapes(project: Project) -> dict[str, Shape]:
