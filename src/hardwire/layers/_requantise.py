@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from fractions import Fraction
-from math import ceil, floor
+from math import ceil
+from typing import Any
 
 import numpy as np
 
@@ -114,18 +115,37 @@ def _points(
     """
     lo, hi = b.range(a)
     first, last = (exact_round(end * factor + offset, mode) for end in (lo, hi))
-    edges = [_first_reaching(t, factor, mode, offset) for t in range(first + 1, last + 1)]
-    where = sorted({x for e in edges for x in (e - 1, e) if lo <= x <= hi} | {lo, hi})
-    return [(x, exact_round(x * factor + offset, mode)) for x in where]
+    value = Fraction(offset)
+    # x · factor + offset over one denominator, so that thousands of points are integers and no Fractions.
+    times, added = factor.numerator * value.denominator, value.numerator * factor.denominator
+    whole = factor.denominator * value.denominator
+    widest = max(abs(lo), abs(hi), abs(first), abs(last)) + 2
+    if 4 * widest * max(times, whole) + 4 * abs(added) < 1 << MAX_BITS:
+        edges = np.asarray(_first_reaching(np.arange(first + 1, last + 1), factor, mode, offset), np.int64)
+        where = np.unique(np.concatenate([edges - 1, edges, [lo, hi]]))
+        where = where[(where >= lo) & (where <= hi)]
+        results = _round_ratio(where * times + added, whole, mode)
+        return list(zip(where.tolist(), results.tolist(), strict=True))
+    inner = [_first_reaching(t, factor, mode, offset) for t in range(first + 1, last + 1)]
+    chosen = sorted({x for e in inner for x in (e - 1, e) if lo <= x <= hi} | {lo, hi})
+    return [(x, _round_ratio(x * times + added, whole, mode)) for x in chosen]
 
 
 def _line(b: KernelBuilder, a: int, factor: Fraction, points: list[tuple[int, int]], slack: int) -> int | None:
     """Return `(a·m + c) >> s` that at every point is its result, or up to `slack` less; None for none in 62 bits."""
     (lo, _), (hi, _) = points[0], points[-1]
+    xs, ts = ([point[k] for point in points] for k in (0, 1))
+    reach, far = max(abs(lo), abs(hi)), max(abs(t) for t in ts) + 2
+    arrays = None if max(reach, far) >= 1 << 40 else (np.array(xs, np.int64), np.array(ts, np.int64))
     for shift in range(MAX_BITS):
         m = round(factor * (1 << shift))
-        least = max(((t - slack) << shift) - x * m for x, t in points)
-        most = min(((t + 1) << shift) - 1 - x * m for x, t in points)
+        if arrays is not None and far << shift < 1 << 61 and reach * m < 1 << 61:
+            products = arrays[0] * m
+            least = int((((arrays[1] - slack) << shift) - products).max())
+            most = int((((arrays[1] + 1) << shift) - 1 - products).min())
+        else:
+            least = max(((t - slack) << shift) - x * m for x, t in points)
+            most = min(((t + 1) << shift) - 1 - x * m for x, t in points)
         if least <= most:
             widest = max(width_of(min(lo * m, hi * m) + least, max(lo * m, hi * m) + most), width_of(-m, m))
             if widest > MAX_BITS:
@@ -137,39 +157,65 @@ def _line(b: KernelBuilder, a: int, factor: Fraction, points: list[tuple[int, in
 
 def exact_round(value: Fraction, mode: Rounding) -> int:
     """Round an exact rational to an integer by any mode."""
-    below = floor(value)
-    rest = value - below
-    half = Fraction(1, 2)
-    up = {
-        Rounding.TRN: False,
-        Rounding.TRN_ZERO: rest != 0 and value < 0,
-        Rounding.RND: rest >= half,
-        Rounding.RND_ZERO: rest > half or (rest == half and value < 0),
-        Rounding.RND_INF: rest > half or (rest == half and value >= 0),
-        Rounding.RND_MIN_INF: rest > half,
-        Rounding.RND_CONV: rest > half or (rest == half and below % 2 == 1),
-        Rounding.CEIL: rest != 0,
-        Rounding.AWAY: rest != 0 and value >= 0,
-    }[mode]
-    return below + int(up)
+    return int(_round_ratio(value.numerator, value.denominator, mode))
 
 
-def _first_reaching(target: int, factor: Fraction, mode: Rounding, offset: Fraction | int) -> int:
-    """Smallest integer a with round(a × factor + offset) ≥ target; every mode is monotone."""
-    guess = ceil((target - 1 - offset) / factor)
-    while exact_round(guess * factor + offset, mode) >= target:
-        guess -= 1
-    step = max(1, floor(1 / factor))
-    while exact_round((guess + step) * factor + offset, mode) < target:
-        guess += step
-    low, high = guess, guess + step
-    while high - low > 1:
-        middle = (low + high) // 2
-        if exact_round(middle * factor + offset, mode) >= target:
-            high = middle
-        else:
-            low = middle
-    return high
+def _round_ratio(numerator: Any, denominator: int, mode: Rounding) -> Any:
+    """Round `numerator / denominator`, of one integer or an array."""
+    below = numerator // denominator
+    rest = numerator - below * denominator
+    over, tie = 2 * rest > denominator, 2 * rest == denominator
+    match mode:
+        case Rounding.TRN:
+            return below
+        case Rounding.TRN_ZERO:
+            up = (rest != 0) & (numerator < 0)
+        case Rounding.RND:
+            up = over | tie
+        case Rounding.RND_ZERO:
+            up = over | (tie & (numerator < 0))
+        case Rounding.RND_INF:
+            up = over | (tie & (numerator >= 0))
+        case Rounding.RND_MIN_INF:
+            up = over
+        case Rounding.RND_CONV:
+            up = over | (tie & (below % 2 == 1))
+        case Rounding.CEIL:
+            up = rest != 0
+        case Rounding.AWAY:
+            up = (rest != 0) & (numerator >= 0)
+    return below + up
+
+
+def _first_reaching(target: Any, factor: Fraction, mode: Rounding, offset: Fraction | int) -> Any:
+    """Smallest integer a with round(a × factor + offset) ≥ target, of one target or an array of them.
+
+    Every mode rounds to at least the target from some number of halves on, which itself counts or not.
+    """
+    halves = 2 * target - 1
+    counts: Any = True
+    match mode:
+        case Rounding.TRN | Rounding.CEIL | Rounding.TRN_ZERO | Rounding.AWAY:
+            # Towards the lower integer only the target itself is enough, towards the upper one all above the one below.
+            if mode in (Rounding.TRN, Rounding.CEIL):
+                counts = mode is Rounding.TRN
+            else:
+                counts = (target > 0) == (mode is Rounding.TRN_ZERO)
+            halves = 2 * target - 2 + 2 * counts
+        case Rounding.RND_ZERO:
+            counts = halves < 0
+        case Rounding.RND_INF:
+            counts = halves >= 0
+        case Rounding.RND_MIN_INF:
+            counts = False
+        case Rounding.RND_CONV:
+            counts = target % 2 == 0
+    value = Fraction(offset)
+    # (halves / 2 - offset) / factor, of integers.
+    numerator = (halves * value.denominator - 2 * value.numerator) * factor.denominator
+    denominator = 2 * value.denominator * factor.numerator
+    below = numerator // denominator
+    return below + 1 - (counts & (numerator - below * denominator == 0))
 
 
 def roundest(least: int, most: int) -> int:
