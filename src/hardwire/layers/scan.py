@@ -164,9 +164,9 @@ def replayed(b: KernelBuilder, kernel: Kernel, inputs: Sequence[int]) -> list[in
             case OpCode.LINEAR:
                 value = b.linear(arguments, op.coefs, op.p)
             case OpCode.ADD:
-                value = b.add(*arguments, op.p, op.q)
+                value = b.add(arguments[0], arguments[1], op.p, op.q)
             case OpCode.SUB:
-                value = b.sub(*arguments, op.p, op.q)
+                value = b.sub(arguments[0], arguments[1], op.p, op.q)
             case OpCode.SHL:
                 value = b.shl(arguments[0], op.p)
             case OpCode.ROUND:
