@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from functools import partial
 from typing import Any
@@ -133,6 +133,7 @@ def calibrate(
         raise ContractError(f"tolerance is {tolerance}: it must be a number from 0 on")
     arrays = check_data(network, data)
     arrays = [x[:rows] for x in arrays]
+    stated, network = network, _judged(network) if metric is None else network
     search = _Search(network, extremes(network, arrays), arrays, only_open, narrow)
     run = _runner(network, arrays, all_rows=metric is not None)
     reference = run.outputs(network)
@@ -160,8 +161,31 @@ def calibrate(
             hint="a lower fidelity target, or quantisation-aware training",
         )
     plan, best, steps = search.descend(plan, best, figure, run.settle, target, progress)
-    final = search.build(plan)
+    final = _with_outputs(search.build(plan), network.outputs, stated.outputs)
     return Calibration(final, search.types(plan), best, target, measure, search.cost(plan), steps)
+
+
+def _judged(network: Network) -> Network:
+    """The network with the scores in the place of outputs that are the number, or the label, of the largest of them.
+
+    A label jumps where two scores are nearly equal, whatever the types; the scores are what types can keep.
+    """
+    return _with_outputs(network, network.outputs, [_scores_of(network, name) for name in network.outputs])
+
+
+def _scores_of(network: Network, name: str) -> str:
+    at: str | None = name
+    while at is not None and (node := network.producer(at)) is not None:
+        if node.kind == "argmax":
+            return node.inputs[0]
+        at = node.inputs[0] if node.kind in ("reshape", "embedding") else None
+    return name
+
+
+def _with_outputs(network: Network, old: Sequence[str], new: Sequence[str]) -> Network:
+    """The network with those outputs that differ exchanged; all others stay as they are."""
+    outputs = [b if a != b else kept for kept, a, b in zip(network.outputs, old, new, strict=True)]
+    return replace(network, outputs=tuple(outputs))
 
 
 def first_types(
@@ -626,12 +650,27 @@ def _channel_axis(network: Network, tensor: str, rank: int) -> int:
 def free_roots(node: Node, producers: Mapping[str, Node]) -> list[str]:
     """Tensors that a node's inputs hold, back through layers that only move elements, and that have no type."""
     found = dict.fromkeys(root for tensor in node.inputs for root in roots(tensor, producers))
-    return [root for root in found if (made := producers.get(root)) is None or not _has_type(made)]
+    return [root for root in found if (made := producers.get(root)) is None or not _has_type(made, producers)]
 
 
-def _has_type(node: Node) -> bool:
-    """Whether a node's result has a type of its own."""
-    return node.kind in ("quantise", "threshold") or node.attrs.get("output") is not None
+def _has_type(node: Node, producers: Mapping[str, Node]) -> bool:
+    """Whether a node's result has a type of its own; 0 and 1 need none."""
+    return (
+        node.kind in ("quantise", "threshold")
+        or node.attrs.get("output") is not None
+        or _is_flag(node.outputs[0], producers)
+    )
+
+
+def _is_flag(tensor: str, producers: Mapping[str, Node]) -> bool:
+    """Whether a tensor holds what comparisons give, and no more than the least or the largest of such."""
+    node = producers.get(tensor)
+    if node is None or node.params:
+        return node is not None and node.kind == "compare"
+    joins = ("minimum", "maximum", "reduce_min", "reduce_max")
+    if node.kind not in joins and not layer_of(node).moves:
+        return node.kind == "compare"
+    return all(_is_flag(source, producers) for source in node.inputs)
 
 
 def roots(tensor: str, producers: Mapping[str, Node]) -> list[str]:

@@ -82,8 +82,6 @@ def test_time_distributed_names_what_it_cannot_distribute():
 def test_keras_embedding(suffix, tmp_path):
     model = keras.Sequential([keras.Input((4,)), layers.Embedding(6, 2), layers.GRU(2)])
     compare(model, np.random.default_rng(1).integers(0, 6, (5, 4)), tmp_path / f"model{suffix}")
-    with pytest.raises(UnsupportedError, match="mask_zero"):
-        load(keras.Sequential([keras.Input((4,)), layers.Embedding(6, 2, mask_zero=True)]))
 
 
 def test_embedding_calibrates():

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from hardwire.errors import ModelError, UnsupportedError
+from hardwire.frontends import _keras_masks as masks
 from hardwire.frontends._keras_tf_nodes import as_operation
 from hardwire.frontends._keras_tf_ops import as_keras_3, without_batch_sizes
 from hardwire.frontends._keras_weights import Arrays, WeightSource
@@ -41,7 +42,7 @@ SIGNATURES = {
 Their rules find the names of the tensors in `versions["arguments"]`, plain values as attributes `call NAME`, and
 constant tensors as arrays of that name.
 """
-_ON_INTEGERS = ("Discretization", "CategoryEncoding")
+_ON_INTEGERS = ("Discretization", "CategoryEncoding", "ops.ZerosLike", "ops.OnesLike")
 """Layers whose numbers are integers, so that an integer type changes nothing."""
 _PREPROCESSING = ("Resizing", "CenterCrop", "AugMix", "CutMix", "MixUp", "RandAugment", "Rescaling", "AutoContrast")
 _FLOATS = ("float16", "bfloat16", "float32", "float64", "mixed_float16", "mixed_bfloat16")
@@ -56,6 +57,13 @@ class Call:
     names: tuple[str, ...] = ()
     """Arguments that the tensors are, and below plain arguments, of layers in `SIGNATURES`."""
     plain: Mapping[str, Any] = field(default_factory=dict)
+    masks: tuple[tuple[str, int, int] | None, ...] = ()
+    """Masks that the call states for its tensors, in their order."""
+
+    @property
+    def reads(self) -> tuple[tuple[str, int, int], ...]:
+        """All outputs of layers that the call needs."""
+        return (*self.tensors, *(mask for mask in self.masks if mask is not None))
 
 
 @dataclass(frozen=True)
@@ -153,18 +161,22 @@ class KerasWalker:
                     constants[str(position)] = arg
             initial = kwargs.get("initial_state")
             tensors.extend(self._reference(name, item) for item in _keras_tensors(initial))
-            self._plain(name, kind, {key: kwargs[key] for key in kwargs if key != "initial_state" or not initial})
-            return Call(tuple(tensors), constants)
+            stated = masks.stated(name, kwargs.get("mask"), self._reference)
+            left = {key: kwargs[key] for key in kwargs if key != "mask" and (key != "initial_state" or not initial)}
+            self._plain(name, kind, left)
+            return Call(tuple(tensors), constants, masks=stated)
+        stated = ()
         for item in _legacy_tensors(node):
             if not isinstance(item, list) or len(item) < 3 or not isinstance(item[0], str):
                 raise self._bad(f"layer {name!r}: a call of it has no valid input: {item!r:.80}")
             if len(item) > 3 and isinstance(item[3], dict):
-                self._plain(name, kind, item[3])
+                stated = stated or masks.stated(name, item[3].get("mask"), self._reference)
+                self._plain(name, kind, {key: value for key, value in item[3].items() if key != "mask"})
             if item[0] == "_CONSTANT_VALUE":
                 constants[str(len(tensors) + len(constants))] = item[2]
             else:
                 tensors.append(self._reference(name, item[:3]))
-        return Call(tuple(tensors), constants)
+        return Call(tuple(tensors), constants, masks=stated)
 
     def _signed(self, name: str, signature: tuple[str, ...], node: Any) -> Call:
         """Read the call of a layer with a signature: tensors in its order, whether by position or by name."""
@@ -174,16 +186,20 @@ class KerasWalker:
             if not isinstance(args, list) or not isinstance(kwargs, dict) or len(args) > len(signature):
                 raise self._bad(f"layer {name!r}: a call without arguments")
             given = {**dict(zip(signature, args, strict=False)), **kwargs}
+            stated = masks.stated(name, given.pop("mask", None), self._reference)
             for key, value in given.items():
                 found = list(_keras_tensors(value))
                 arguments[key] = [self._reference(name, item) for item in found] if found else value
         else:
             first = []
+            stated = ()
             for item in _legacy_tensors(node):
                 if not isinstance(item, list) or len(item) < 3 or not isinstance(item[0], str):
                     raise self._bad(f"layer {name!r}: a call of it has no valid input: {item!r:.80}")
                 first.append(self._reference(name, item[:3]))
-                for key, value in (item[3] if len(item) > 3 and isinstance(item[3], dict) else {}).items():
+                further = dict(item[3]) if len(item) > 3 and isinstance(item[3], dict) else {}
+                stated = stated or masks.stated(name, further.pop("mask", None), self._reference)
+                for key, value in further.items():
                     tensor = isinstance(value, list) and len(value) >= 3 and isinstance(value[0], str)
                     constant = tensor and value[0] == "_CONSTANT_VALUE"
                     arguments[key] = value[2] if constant else [self._reference(name, value[:3])] if tensor else value
@@ -194,11 +210,11 @@ class KerasWalker:
             raise UnsupportedError(f"layer {name!r}: it is called with {(*unknown, 'training')[0]}, not understood")
         tensors = [(key, item) for key in signature for item in _listed(arguments.get(key))]
         plain = {key: value for key, value in arguments.items() if value is not None and not _listed(value)}
-        return Call(tuple(item for _, item in tensors), {}, tuple(key for key, _ in tensors), plain)
+        return Call(tuple(item for _, item in tensors), {}, tuple(key for key, _ in tensors), plain, stated)
 
     def _plain(self, name: str, kind: str, kwargs: Mapping[str, Any]) -> None:
         for key, value in kwargs.items():
-            harmless = key == "mask" or (key == "training" and value in (None, False)) or value is None
+            harmless = (key == "training" and value in (None, False)) or value is None
             # Keras 3 notes its default for images' preprocessing, and never runs it so at inference.
             harmless = harmless or (key == "training" and (kind in _PREPROCESSING or kind.startswith("Random")))
             if not harmless and not (key == "name" and isinstance(value, str)):
@@ -308,14 +324,15 @@ class KerasWalker:
         while waiting:
             later = []
             for layer, index, made in waiting:
-                if all(reference[:2] in done for reference in made.tensors):
+                if all(reference[:2] in done for reference in made.reads):
                     read = [self._output(done, reference) for reference in made.tensors]
-                    done[layer.name, index] = run.call(layer, read, made.constants, made)
+                    stated = [mask and self._output(done, mask) for mask in made.masks]
+                    done[layer.name, index] = run.call(layer, read, made.constants, made, stated)
                 else:
                     later.append((layer, index, made))
             if len(later) == len(waiting):
                 layer, _, made = later[0]
-                missing = next(reference[0] for reference in made.tensors if reference[:2] not in done)
+                missing = next(reference[0] for reference in made.reads if reference[:2] not in done)
                 raise self._bad(f"layer {layer.name!r} reads {missing!r}, which is missing or depends on it")
             waiting = later
         for reference in results:
@@ -334,7 +351,7 @@ class KerasWalker:
     def _first_calls(self, layers: list[LayerConfig], results: list[tuple[str, int, int]]) -> dict[str, int]:
         """Return the number of each layer's first call: 0, or 1 for a sub-model whose own construction counts as 0."""
         used: dict[str, set[int]] = {layer.name: set() for layer in layers}
-        for name, call, _ in [*results, *(item for layer in layers for c in layer.calls for item in c.tensors)]:
+        for name, call, _ in [*results, *(item for layer in layers for c in layer.calls for item in c.reads)]:
             used.setdefault(name, set()).add(call)
         return {
             layer.name: int(layer.kind in MODELS and bool(used[layer.name]) and 0 not in used[layer.name])
@@ -387,16 +404,30 @@ class _Run:
     leaves: tuple[str, ...]
 
     def call(
-        self, layer: LayerConfig, inputs: list[str], constants: Mapping[str, Any], made: Call | None = None
+        self,
+        layer: LayerConfig,
+        inputs: list[str],
+        constants: Mapping[str, Any],
+        made: Call | None = None,
+        stated: Sequence[str | None] = (),
     ) -> list[str]:
-        """Add one call of a layer; returns its output tensors. In a survey, what is unsupported is noted."""
+        """Add one call of a layer; returns its output tensors. In a survey, what is unsupported is noted.
+
+        `stated`: masks that the call gives for its inputs.
+        """
         name = "/".join((*self.path, layer.name))
         try:
             if layer.unread:
                 return self.lost(name)
             if self.walker.net.unknown(inputs):
                 inputs = self._guessed(layer, inputs)
-            return self._called(layer, inputs, constants, made)
+            net, major = self.walker.net, int(self.walker.versions.get("keras_major") or 3)
+            if layer.kind in MODELS:
+                return self._called(layer, masks.given(net, name, "Dense", inputs, stated), constants, made)
+            inputs = masks.given(net, name, layer.kind, inputs, stated)
+            masks.check(net, name, layer.kind, layer.config, inputs, major)
+            outputs = self._called(layer, inputs, constants, made)
+            return masks.handed_on(net, name, layer.kind, layer.config, inputs, outputs, major)
         except ModelError as error:
             if layer.kind in MODELS or not noted(error, name, layer.kind):
                 raise
@@ -523,7 +554,7 @@ def _expect_float(record: Record) -> None:
     """Take the layer's dtype: a float type or a mixed policy; the weights are exact in any of them."""
     dtype = record.take("dtype", "float32")
     name = dtype.get("config", {}).get("name") if isinstance(dtype, dict) else dtype
-    integers = record.kind in _ON_INTEGERS and isinstance(name, str) and name.startswith(("int", "uint"))
+    integers = record.kind in _ON_INTEGERS and isinstance(name, str) and name.startswith(("int", "uint", "bool"))
     if name is not None and name not in _FLOATS and not integers:
         raise record.unsupported("dtype", name, f"only {', '.join(_FLOATS)} are supported")
 

@@ -80,6 +80,10 @@ class Arithmetic(ABC, Generic[V]):
         """Return some elements."""
 
     @abstractmethod
+    def chosen(self, flag: V, a: V, b: V) -> V:
+        """Return `a` where the one element of `flag` is not 0, else `b`."""
+
+    @abstractmethod
     def typed(self, name: str, a: V, offset: int = 0) -> V:
         """Apply the type of the tensor `name`, whose elements from `offset` on these are."""
 
@@ -123,6 +127,10 @@ class FloatArithmetic(Arithmetic[Floats]):
     def part(self, a: Floats, start: int, stop: int) -> Floats:
         """Return a slice of the last axis."""
         return a[..., start:stop]
+
+    def chosen(self, flag: Floats, a: Floats, b: Floats) -> Floats:
+        """Return rows of the one or of the other."""
+        return np.where(flag != 0, a, b)
 
     def typed(self, name: str, a: Floats, offset: int = 0) -> Floats:
         """Note and quantise."""
@@ -207,6 +215,15 @@ class KernelArithmetic(Arithmetic[list[Real]]):
     def part(self, a: list[Real], start: int, stop: int) -> list[Real]:
         """Return some of the list."""
         return a[start:stop]
+
+    def chosen(self, flag: list[Real], a: list[Real], b: list[Real]) -> list[Real]:
+        """One SELECT an element, on the common scale."""
+        pairs = []
+        for x, y in zip(a, b, strict=True):
+            scale = common_scale([x.scale, y.scale])
+            left, right = (self.b.linear([real.id], [(real.scale / scale).numerator]) for real in (x, y))
+            pairs.append(Real(self.b.select(flag[0].id, left, right), scale))
+        return pairs
 
     def typed(self, name: str, a: list[Real], offset: int = 0) -> list[Real]:
         """Round and overflow each element; free where the value is on the grid and in range already."""

@@ -30,6 +30,7 @@ from hardwire.layers._attention import (
 )
 from hardwire.layers._axes import without_batch
 from hardwire.layers._base import imports
+from hardwire.layers.masking import kept
 from hardwire.network.graph import NetworkBuilder
 from hardwire.network.records import Record
 
@@ -42,6 +43,16 @@ def _arguments(record: Record) -> dict[str, str]:
     if len(names) != len(record.inputs) or len(set(names)) != len(names):
         raise UnsupportedError(f"layer {record.name!r} ({record.kind}): it is called with the arguments {names}")
     return dict(zip(names, record.inputs, strict=True))
+
+
+def _with_masks(record: Record, net: NetworkBuilder, tensors: dict[str, str]) -> dict[str, str]:
+    """Add the masks of positions that query, value and key have, where the call names none."""
+    found = dict(tensors)
+    for name in ("query", "value", "key"):
+        mask = net.masks.get(tensors.get(name, ""))
+        if mask is not None and f"{name}_mask" not in tensors and not record.has_array(f"call {name}_mask"):
+            found[f"{name}_mask"] = mask
+    return found
 
 
 def _flag(record: Record, argument: str) -> bool:
@@ -104,6 +115,7 @@ def _keras_multi_head(record: Record, net: NetworkBuilder) -> str | list[str]:
         raise record.unsupported(
             "call query_mask", tensors.get("query_mask", "a constant"), "versions of Keras differ in what it does"
         )
+    tensors = _with_masks(record, net, tensors)
     query, value = tensors["query"], tensors["value"]
     key = tensors.get("key", value)
     heads, width = int(record.take("num_heads")), int(record.take("key_dim"))
@@ -177,7 +189,7 @@ def _window(record: Record, mask: NDArray[Any] | None, rows: int, columns: int) 
 @imports("keras", "GroupQueryAttention", "GroupedQueryAttention")
 def _keras_group_query(record: Record, net: NetworkBuilder) -> str | list[str]:
     """`GroupQueryAttention`: several query heads share a head of keys and values."""
-    tensors = _arguments(record)
+    tensors = _with_masks(record, net, _arguments(record))
     query, value = tensors["query"], tensors["value"]
     key = tensors.get("key", value)
     width, heads = int(record.take("head_dim")), int(record.take("num_query_heads"))
@@ -215,12 +227,6 @@ def _keras_group_query(record: Record, net: NetworkBuilder) -> str | list[str]:
 @imports("keras", "Attention", "AdditiveAttention")
 def _keras_attention(record: Record, net: NetworkBuilder) -> str | list[str]:
     """`Attention` (Luong) by products of query and key, or by `tanh` of their sum as `AdditiveAttention` (Bahdanau)."""
-    if set(record.versions.get("arguments", ("inputs",))) != {"inputs"}:
-        raise UnsupportedError(
-            f"layer {record.name!r} ({record.kind}): it is called with a mask that the model computes, which is not "
-            "supported here",
-            hint="MultiHeadAttention takes such masks",
-        )
     if not 2 <= len(record.inputs) <= 3:
         raise UnsupportedError(
             f"layer {record.name!r} ({record.kind}): {len(record.inputs)} inputs; [query, value] or "
@@ -236,15 +242,22 @@ def _keras_attention(record: Record, net: NetworkBuilder) -> str | list[str]:
     weights = {name: record.array(name if record.has_array(name) else str(number)) for number, name in enumerate(names)}
     rows, columns = net.shape(query)[-2], net.shape(key)[-2]
     mask = causal(rows, columns) if _flag(record, "use_causal_mask") else None
+    masks = []
+    if (counted := net.masks.get(value)) is not None:
+        shape = net.shape(counted)
+        masks.append(net.add("reshape", f"{record.name}_value_mask", [counted], {"shape": (*shape[:-1], 1, columns)}))
     if mode == "dot":
         factor = float(weights.get("scale", np.ones(())))
         if factor < 0:
             query = net.add("mul", f"{record.name}_negated", [query], {}, {"constant": np.float64(-1.0)})
-        mixed, shares = attend(record, net, query, key, value, abs(factor) or 2.0**-30, mask=mask, share=True)
+        size = abs(factor) or 2.0**-30
+        mixed, shares = attend(record, net, query, key, value, size, mask=mask, masks=masks, share=True)
     else:
         scores = _summed_tanh(record, net, query, key, weights, additive)
-        shares = masked_softmax(record, net, f"{record.name}_softmax", scores, mask=mask, share=True)
+        shares = masked_softmax(record, net, f"{record.name}_softmax", scores, mask=mask, masks=masks, share=True)
         mixed = net.add("matmul", f"{record.name}_mixed", [shares, value])
+    if (asking := net.masks.get(record.inputs[0])) is not None:
+        mixed = kept(net, f"{record.name}_kept", mixed, asking)
     return [mixed, shares] if _flag(record, "return_attention_scores") else mixed
 
 

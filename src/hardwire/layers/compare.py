@@ -41,7 +41,10 @@ _SWAPPED = {"less": "greater", "less_equal": "greater_equal", "greater": "less",
 
 
 class Compare(Layer):
-    """Attr `relation` (see `RELATIONS`) of two inputs, or of one and the param `constant` (float64), in this order."""
+    """Attr `relation` (see `RELATIONS`) of two inputs, or of one and the param `constant` (float64), in this order.
+
+    Attr `held`: the constant marks elements, so that an input whose type has no code for it is an error.
+    """
 
     kind = "compare"
 
@@ -80,6 +83,8 @@ class Compare(Layer):
         def rule(builder: KernelBuilder, values: list[int], at: tuple[int, ...]) -> int:
             full = element(shape, at)
             bound = constant[full] / scales[full]
+            if node.attrs.get("held", False):
+                _check_held(node, bound, constant[full], builder.range(values[0]))
             if relation in ("equal", "not_equal") and bound.denominator != 1:
                 return builder.const(int(relation == "not_equal"))
             # Between two codes a bound decides as the code below it, or as that above it.
@@ -99,6 +104,14 @@ class Compare(Layer):
             params = {"constant": np.array([0.5, -0.3, 99.0, -99.0])}
             bounds = net.add("compare", "bounds", [x], {"relation": relation}, params)
             yield Example(relation, net.build([pair, bounds]))
+
+
+def _check_held(node: Node, code: Fraction, value: Fraction, span: tuple[int, int]) -> None:
+    if code.denominator != 1 or not span[0] <= code <= span[1]:
+        raise ModelError(
+            f"layer {node.name!r}: its input has a type without the value {float(value):g}, which marks masked steps",
+            hint="an input type that holds it, calibration data with masked steps, or mask_value=0",
+        )
 
 
 def _holds(b: KernelBuilder, relation: str, first: int, second: int) -> int:

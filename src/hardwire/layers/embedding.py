@@ -20,6 +20,7 @@ from hardwire.layers._lowering import Lowering, Wire, fractions
 from hardwire.layers._requantise import round_scaled
 from hardwire.layers._scales import column_codes, common_scale
 from hardwire.layers.activation import MAX_ENTRIES
+from hardwire.layers.masking import differs
 from hardwire.network.graph import NetworkBuilder, Node, Shape
 from hardwire.network.records import Record
 
@@ -87,8 +88,8 @@ def _torch_embedding(record: Record, net: NetworkBuilder) -> str:
 
 @imports("keras", "Embedding")
 def _keras_embedding(record: Record, net: NetworkBuilder) -> str:
-    """`Embedding` without masks."""
-    record.expect("mask_zero", False)
+    """`Embedding`; with `mask_zero`, tokens other than 0 are its mask."""
+    masked = record.expect("mask_zero", False, True, None)
     record.expect("lora_rank", None)
     record.expect("quantization_config", None)
     record.ignore("input_length", "sparse", "lora_alpha", "weights")
@@ -96,4 +97,8 @@ def _keras_embedding(record: Record, net: NetworkBuilder) -> str:
     table = keras.variables(record, "embeddings")["embeddings"]
     if table.shape != (rows, width):
         raise record.unsupported("input_dim", rows, f"the table in the file has the shape {table.shape}")
-    return net.add("embedding", record.name, [keras.single(record)], {}, {"table": table})
+    tokens = keras.single(record)
+    y = net.add("embedding", record.name, [tokens], {}, {"table": table})
+    if masked:
+        net.masks[y] = differs(net, f"{record.name}_mask", tokens, 0.0)
+    return y

@@ -19,6 +19,7 @@ from hardwire.layers._axes import without_batch
 from hardwire.layers._base import imports
 from hardwire.layers._resample import coordinates, linear_rows, nearest_rows
 from hardwire.layers._spatial import per_axis
+from hardwire.layers.constant import constant_tensor
 from hardwire.layers.elementwise_nary import chosen
 from hardwire.layers.matmul import product
 from hardwire.layers.padding import padded
@@ -210,6 +211,15 @@ def _keras_logic(record: Record, net: NetworkBuilder) -> str:
     if kind == "Xor":
         return net.add("compare", record.name, list(record.inputs), {"relation": "not_equal"})
     return net.add({"And": "minimum", "Or": "maximum"}[kind], record.name, list(record.inputs))
+
+
+@imports("keras", "ops.ZerosLike", "ops.OnesLike")
+def _keras_like(record: Record, net: NetworkBuilder) -> str:
+    """`zeros_like(x)`, `ones_like(x)`."""
+    x = keras.single(record)
+    record.ignore("dtype")
+    value = np.full(net.shape(x), float(record.kind.endswith("OnesLike")))
+    return constant_tensor(net, record.name, x, value)
 
 
 @imports("keras", "ops.Where")

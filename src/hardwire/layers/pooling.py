@@ -40,6 +40,7 @@ from hardwire.layers._spatial import (
     spatial_rank,
 )
 from hardwire.layers.conv import data_format, torch_tuple
+from hardwire.layers.masking import averaged
 from hardwire.network.graph import NetworkBuilder, Node, Shape
 from hardwire.network.records import Record
 
@@ -280,14 +281,18 @@ def _keras_pool(record: Record, net: NetworkBuilder) -> str:
     *(f"Global{word}Pool{ing}{n}D" for word in ("Max", "Average", "Avg") for ing in ("ing", "") for n in (1, 2, 3)),
 )
 def _keras_global(record: Record, net: NetworkBuilder) -> str:
-    """`GlobalMaxPoolingND`, `GlobalAveragePoolingND`."""
+    """`GlobalMaxPoolingND`, `GlobalAveragePoolingND`; `GlobalAveragePooling1D` leaves masked steps out."""
     rank, kind = int(record.kind[-2]), _keras_kind(record)
     x = keras.single(record)
     form, keepdims = data_format(record), record.take("keepdims", False)
+    mask = net.masks.get(x) if kind == "average_pool" and rank == 1 else None
     if form == "channels_first":
         x = channels_last(net, record.name, x)
     spatial_rank(record, net.shape(x), rank)
-    y = pooled_globally(net, kind, record.name, x, bool(keepdims))
+    if mask is not None:
+        y = averaged(net, record.name, x, mask, keepdims=bool(keepdims))
+    else:
+        y = pooled_globally(net, kind, record.name, x, bool(keepdims))
     return channels_first(net, record.name, y) if form == "channels_first" and keepdims else y
 
 

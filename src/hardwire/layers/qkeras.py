@@ -319,7 +319,8 @@ def _recurrent(record: Record, net: NetworkBuilder) -> str | list[str]:
             raise refuse(record, "state_quantizer", state, "states need a plain quantiser, such as quantized_bits")
         quantiser = nodes[0].attrs["quantiser"]
         attrs["types"] = {"state_in": quantiser, **({"carry_in": quantiser} if kind == "lstm" else {})}
-    outputs = keras_run(net, record.name, record.inputs, kind, attrs, params, running)
+    zero = bool(record.expect("zero_output_for_mask", False, True))
+    outputs = keras_run(net, record.name, record.inputs, kind, attrs, params, running, zero=zero)
     return outputs[0] if len(outputs) == 1 else outputs
 
 

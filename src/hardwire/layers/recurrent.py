@@ -28,6 +28,7 @@ from hardwire.layers._cell import CHAIN_KINDS, Arithmetic, Chain, FloatArithmeti
 from hardwire.layers._elements import multiple, quantised_input
 from hardwire.layers._lowering import Lowering, Part, Wire, fractions
 from hardwire.layers._scales import common_scale
+from hardwire.layers.masking import kept
 from hardwire.layers.quantise import quantise_wire
 from hardwire.network.graph import NetworkBuilder, Node, Shape
 from hardwire.network.records import Record
@@ -49,7 +50,8 @@ class _Recurrent(Layer):
 
     Params: `kernel` (k + u, gates · u), the rows of x before those of h; `bias` (gates · u,); `initial_state`,
     `initial_carry` (u,), zero where absent. The types `state_in` and `carry_in` apply to what a step reads from the
-    step before, all others to what it computes.
+    step before, all others to what it computes. With attr `masked` the last feature of x is a mask: a step where it is
+    0 leaves state and carry as they are.
     """
 
     exact = True
@@ -64,6 +66,13 @@ class _Recurrent(Layer):
     def _units(self, node: Node) -> int:
         return int(node.params["kernel"].shape[1]) // self.gates
 
+    def _masked(self, m: Arithmetic[V], x: V, flag: V | None, h: V, c: V, k: int, u: int) -> tuple[V, V]:
+        """`step`, or what there was before where `flag` is 0."""
+        state, carry = self.step(m, x, h, c, k, u)
+        if flag is None:
+            return state, carry
+        return m.chosen(flag, state, h), m.chosen(flag, carry, c) if self.carries else carry
+
     def _kernel_rows(self, node: Node, k: int, u: int) -> tuple[int, ...]:
         """Rows that the kernel may have."""
         return (k + u,)
@@ -76,7 +85,8 @@ class _Recurrent(Layer):
                 f"layer {node.name!r}: the kernel has the shape {kernel.shape}, expected ({self.gates}·units columns)"
             )
         u, x = self._units(node), inputs[0]
-        if len(x) < 2 or kernel.shape[0] not in self._kernel_rows(node, x[-1], u) or x[-2] < 1:
+        features = x[-1] - _flags(node) if x else 0
+        if len(x) < 2 or kernel.shape[0] not in self._kernel_rows(node, features, u) or x[-2] < 1:
             raise ModelError(
                 f"layer {node.name!r}: a kernel of shape {kernel.shape} (features and {u} units below each other) does "
                 f"not fit an input of shape {x}, expected (..., time, features)"
@@ -101,14 +111,15 @@ class _Recurrent(Layer):
     def _run(self, m: FloatArithmetic, inputs: Sequence[Floats]) -> Floats:
         """States (N, T, u or 2u) in the order of processing; N counts leading axes too."""
         node, x = m.node, inputs[0]
-        u, k = self._units(node), x.shape[-1]
-        flat = x.reshape(-1, x.shape[-2], k)
+        u, k = self._units(node), x.shape[-1] - _flags(node)
+        flat = x.reshape(-1, *x.shape[-2:])
         h, c = (self._initial(node, inputs, i, len(flat), u) for i in (0, 1))
         h = m.started("state", h)
         c = m.started("carry", c) if self.carries else c
         steps = []
         for t in self._order(node, x.shape[-2]):
-            h, c = self.step(m, flat[:, t], h, c, k, u)
+            flag = flat[:, t, k:] if _flags(node) else None
+            h, c = self._masked(m, flat[:, t, :k], flag, h, c, k, u)
             steps.append(np.concatenate([h, c], axis=-1) if self.carries else h)
         return np.stack(steps, axis=1)
 
@@ -224,8 +235,9 @@ class _Recurrent(Layer):
             builder = KernelBuilder(node.name, [*x_range[0], *lo], [*x_range[1], *hi])
             m = KernelArithmetic(node, builder)
             values = [Real(i, scale) for i, scale in enumerate([*features, *scales])]
-            k = len(features)
-            h, c = self.step(m, values[:k], values[k : k + u], values[k + u :], k, u)
+            n, k = len(features), len(features) - _flags(node)
+            flag = values[k:n] if _flags(node) else None
+            h, c = self._masked(m, values[:k], flag, values[n : n + u], values[n + u :], k, u)
             results = [*h, *c] if self.carries else h
             finest = [common_scale([real.scale, unit]) for real, unit in zip(results, units, strict=True)]
             kernel = builder.build(
@@ -248,6 +260,11 @@ class _Recurrent(Layer):
             f"layer {node.name!r}: nothing bounds its state: its range grows with every time step",
             hint="calibrate the model (calibrate=x), or use a quantised recurrent layer, so that the state has a type",
         )
+
+
+def _flags(node: Node) -> int:
+    """Return how many features at the end of the input are no features, but its mask."""
+    return int(bool(node.attrs.get("masked", False)))
 
 
 @dataclass(frozen=True, eq=False)
@@ -299,10 +316,11 @@ class SimpleRnn(_Recurrent):
         return m.curve("activation", total, "sums", "state"), c
 
     def examples(self) -> Iterator[Example]:
-        """A sequence through tanh, the last state through ReLU backwards, several rows at once."""
+        """A sequence through tanh, the last state through ReLU backwards, several rows at once, a mask."""
         yield _example(self, "sequence", (3, 2), {"activation": TANH})
         yield _example(self, "last", (3, 2), {"activation": RELU, "go_backwards": True, "returns": "last"})
         yield _example(self, "rows", (2, 2, 1), {"activation": (), "go_backwards": True, "time_order": True})
+        yield _example(self, "masked", (3, 2), {"activation": TANH}, masked=True)
 
 
 class Lstm(_Recurrent):
@@ -341,6 +359,7 @@ class Lstm(_Recurrent):
         yield _example(self, "sequence", (3, 2), {})
         yield _example(self, "states", (2, 2, 1), {"returns": "states", "go_backwards": True})
         yield _example(self, "initial", (2, 2), {"returns": "last"}, initial=True)
+        yield _example(self, "masked", (2, 1), {"returns": "states"}, masked=True)
 
 
 class Gru(_Recurrent):
@@ -380,7 +399,15 @@ SIGMOID: Chain = (("activation", {"function": "sigmoid", "arguments": {}}),)
 RELU: Chain = (("relu", {}),)
 
 
-def _example(layer: _Recurrent, name: str, shape: Shape, attrs: dict[str, Any], *, initial: bool = False) -> Example:
+def _example(
+    layer: _Recurrent,
+    name: str,
+    shape: Shape,
+    attrs: dict[str, Any],
+    *,
+    initial: bool = False,
+    masked: bool = False,
+) -> Example:
     rng = np.random.default_rng(5)
     u, k = 2, shape[-1]
     net = NetworkBuilder(f"{layer.kind}_{name}")
@@ -397,6 +424,9 @@ def _example(layer: _Recurrent, name: str, shape: Shape, attrs: dict[str, Any], 
     if attrs.get("reset_after"):
         params["recurrent_bias"] = rng.integers(-4, 5, u) / 4
     inputs = [x]
+    if masked:
+        mask = quantised_input(net, (*shape[:-1], 1), "u1.0", "mask")
+        inputs, attrs["masked"] = [net.add("concat", "flagged", [x, mask], {"axis": len(shape) - 1})], True
     if initial:
         inputs += [
             quantised_input(net, (*shape[:-2], u), kind, state) for state, kind in (("h", "s4.3"), ("c", "s3.1"))
@@ -718,7 +748,6 @@ def _keras_running(record: Record) -> tuple[bool, bool, bool]:
     """Take what all recurrent layers have; returns `return_sequences`, `return_state`, `go_backwards`."""
     record.expect("stateful", False)
     record.expect("time_major", False)
-    record.expect("zero_output_for_mask", False, True)  # matters with a mask only
     record.ignore("dropout", "recurrent_dropout", "unroll", "implementation", "unit_forget_bias", "seed", "use_cudnn")
     record.ignore("input_dim", "input_length")
     return tuple(bool(record.take(attr, False)) for attr in ("return_sequences", "return_state", "go_backwards"))  # type: ignore[return-value]
@@ -733,17 +762,56 @@ def keras_run(
     params: Parts,
     running: tuple[bool, bool, bool],
     *,
-    time_order: bool = False,
+    zero: bool = False,
 ) -> list[str]:
-    """Add the node of a Keras recurrent layer; returns its outputs, the states last."""
-    sequences, states, backwards = running
-    attrs = {**attrs, "go_backwards": backwards, "time_order": time_order}
+    """Add the node of a Keras recurrent layer; returns its outputs, the states last.
+
+    Where its input has a mask, masked steps are skipped; with `zero` the output is 0 there, else that of the step
+    before.
+    """
+    sequences, _, backwards = running
+    attrs = {**attrs, "go_backwards": backwards}
+    mask = net.masks.get(inputs[0])
+    if mask is None:
+        return _keras_outputs(net, name, inputs, kind, attrs, params, running)
+    shape = net.shape(inputs[0])
+    if len(inputs) > 1 or net.shape(mask) != shape[:-1]:
+        raise UnsupportedError(
+            f"layer {name!r}: an initial state together with a mask, or a mask {net.shape(mask)} for an input {shape}",
+            hint="a mask over the layer's own steps, and a state that starts at zero",
+        )
+    flags = net.add("reshape", f"{name}_mask", [mask], {"shape": (*shape[:-1], 1)})
+    x = net.add("concat", f"{name}_flagged", [inputs[0], flags], {"axis": len(shape) - 1})
+    outputs = _keras_outputs(net, name, (x,), kind, {**attrs, "masked": True}, params, running)
+    if zero and sequences:
+        if backwards:
+            order = tuple(reversed(range(shape[-2])))
+            mask = net.add("take", f"{name}_mask_backwards", [mask], {"axis": len(shape) - 2, "indices": order})
+        outputs[0] = kept(net, f"{name}_zeroed", outputs[0], mask)
+    elif zero:
+        last = {"axis": len(shape) - 2, "indices": (0 if backwards else shape[-2] - 1,)}
+        end = net.add("take", f"{name}_mask_end", [mask], last)
+        end = net.add("reshape", f"{name}_mask_last", [end], {"shape": shape[:-2]})
+        outputs[0] = kept(net, f"{name}_zeroed", outputs[0], end)
+    return outputs
+
+
+def _keras_outputs(
+    net: NetworkBuilder,
+    name: str,
+    inputs: tuple[str, ...],
+    kind: str,
+    attrs: dict[str, Any],
+    params: Parts,
+    running: tuple[bool, bool, bool],
+) -> list[str]:
+    sequences, states, _ = running
     if not states:
         return [net.add(kind, name, inputs, {**attrs, "returns": "sequence" if sequences else "last"}, params)]
     u = params["kernel"].shape[1] // _LAYERS[kind].gates
     every = net.add(kind, name, inputs, {**attrs, "returns": "states"}, params)
     steps = net.shape(every)[-2]
-    final = state_tensors(net, name, every, u, last_step=0 if backwards and time_order else steps - 1)
+    final = state_tensors(net, name, every, u, last_step=steps - 1)
     return [sequence_tensor(net, f"{name}_sequence", every, u) if sequences else final[0], *final]
 
 
@@ -754,7 +822,8 @@ def _keras_recurrent(record: Record, net: NetworkBuilder) -> str | list[str]:
     running = _keras_running(record)
     names = ["kernel", "recurrent_kernel", *(["bias"] if config.get("use_bias", True) else [])]
     attrs, params = keras_cell(record, config, _KERAS[record.kind], keras_arrays(record, *names))
-    outputs = keras_run(net, record.name, record.inputs, _KERAS[record.kind], attrs, params, running)
+    zero = bool(record.expect("zero_output_for_mask", False, True))
+    outputs = keras_run(net, record.name, record.inputs, _KERAS[record.kind], attrs, params, running, zero=zero)
     return outputs[0] if len(outputs) == 1 else outputs
 
 
@@ -764,9 +833,13 @@ _MERGES = {"concat": "concat", "sum": "add", "mul": "mul", "ave": "add", None: "
 @imports("keras", "Bidirectional")
 def _keras_bidirectional(record: Record, net: NetworkBuilder) -> str | list[str]:
     """A recurrent layer forwards and one backwards, whose sequence is put in order, merged."""
+    from hardwire.layers import qkeras_bidirectional as qkeras
+
     mode = record.expect("merge_mode", *_MERGES)
     record.ignore("input_dim", "input_length")
     forward, backward = record.take("layer"), record.take("backward_layer", None)
+    if isinstance(forward, dict) and forward.get("class_name") in qkeras.INNER:
+        return qkeras.both_ways(record, net, mode, forward, backward)
     mirrored = forward if backward is None else backward
     if len(record.inputs) != 1:
         raise UnsupportedError(f"layer {record.name!r} (Bidirectional): an initial state is not supported")
@@ -784,6 +857,7 @@ def _keras_bidirectional(record: Record, net: NetworkBuilder) -> str | list[str]
         inner.ignore("name", "trainable", "dtype", "batch_input_shape", "batch_shape")
         settings = {key: inner.take(key) for key in _KERAS_CELL if inner.has(key)}
         sequences, states, backwards = _keras_running(inner)
+        inner.ignore("zero_output_for_mask")  # as it returns sequences or not, whatever it says
         inner.finish()
         if side == "backward":
             backwards = not backwards if backward is None else backwards
@@ -801,7 +875,7 @@ def _keras_bidirectional(record: Record, net: NetworkBuilder) -> str | list[str]
                 attrs,
                 params,
                 (sequences, states, backwards),
-                time_order=False,
+                zero=sequences,
             )
         )
         if side == "backward" and sequences:

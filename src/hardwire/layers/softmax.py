@@ -24,7 +24,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from hardwire.errors import ModelError, RangeError
+from hardwire.errors import ModelError, RangeError, UnsupportedError
 from hardwire.fixed import MAX_BITS, FixedType, Floats, Ints, Overflow, Rounding, round_shift
 from hardwire.ir.builder import KernelBuilder
 from hardwire.layers import _keras as keras
@@ -505,6 +505,16 @@ def _keras_softmax(record: Record, net: NetworkBuilder) -> str:
     axes = [without_batch(record, "axis", axis, rank) for axis in listed]
     if not axes or len(set(axes)) != len(axes):
         raise record.unsupported("axis", stated, "an axis, or several different ones, are expected")
+    mask = net.masks.get(x)
+    if mask is not None and record.kind == "Softmax":
+        if len(axes) > 1 or len(net.shape(mask)) != rank:
+            raise UnsupportedError(
+                f"layer {record.name!r} (Softmax): its mask {net.shape(mask)} is of other positions than its input "
+                f"{net.shape(x)} (without the batch)",
+                hint="call it with a mask of its input's shape: Softmax()(scores, mask)",
+            )
+        attrs = {"axis": axes[0], "output": None, "tables": None}
+        return net.add("softmax", record.name, [x, mask], attrs)
     if len(axes) == 1:
         return _along(record, net, x, axes[0])
     # The axes together, as one at the end.

@@ -72,6 +72,8 @@ def _call(record: Record, net: NetworkBuilder, name: str, kind: str, x: str, con
 def _keras_time_distributed(record: Record, net: NetworkBuilder) -> str | list[str]:
     """Hand the inner layer's settings and arrays to its own rule, for all steps at once where that has a meaning."""
     kind, config, arrays = _inner(record)
+    if config.get("mask_zero"):
+        raise record.unsupported("layer", "Embedding(mask_zero=True)", "versions of Keras differ in that mask")
     record.ignore("input_shape")
     x, name = record.inputs[0], record.name
     steps, *rest = net.shape(x)
@@ -144,7 +146,8 @@ def _keras_spectral_normalization(record: Record, net: NetworkBuilder) -> str:
     return _call(record, net, record.name, kind, keras.single(record), config, arrays)[0]
 
 
-_CELLS = {"SimpleRNNCell": "SimpleRNN", "LSTMCell": "LSTM", "GRUCell": "GRU"}
+_CELLS = {f"{own}{kind}Cell": f"{own}{kind}" for own in ("", "Q") for kind in ("SimpleRNN", "LSTM", "GRU")}
+"""Layer that runs each cell, of Keras and of QKeras."""
 _RUNNING = ("stateful", "unroll", "time_major", "zero_output_for_mask", "input_dim", "input_length")
 
 
@@ -163,6 +166,7 @@ def _keras_rnn(record: Record, net: NetworkBuilder) -> str | list[str]:
         raise record.unsupported("cell", "StackedRNNCells", "states going in or out are not supported with it")
     arrays = {key: record.array(key) for key in record.array_keys()}
     results = list(record.inputs)
+    mask = net.masks.get(results[0])
     counts: dict[str, int] = {}
     for number, cell in enumerate(listed):
         kind = cell.get("class_name") if isinstance(cell, dict) else None
@@ -199,12 +203,17 @@ def _keras_rnn(record: Record, net: NetworkBuilder) -> str | list[str]:
         made = rule(inner, net)
         inner.finish()
         results = [made] if isinstance(made, str) else made
+        if mask is not None and not end:
+            net.masks[results[0]] = mask
     return results[0] if len(results) == 1 else results
 
 
 def _is_of(key: str, config: Mapping[str, Any], kind: str, count: int) -> bool:
     """Whether an array is of a stacked cell, by the cell's name (HDF5) or its class and number (`.keras`)."""
     folders = key.split("/")[:-1]
-    snake = {"SimpleRNNCell": "simple_rnn_cell", "LSTMCell": "lstm_cell", "GRUCell": "gru_cell"}[kind]
+    snake = {
+        **{"SimpleRNNCell": "simple_rnn_cell", "LSTMCell": "lstm_cell", "GRUCell": "gru_cell"},
+        **{"QSimpleRNNCell": "q_simple_rnn_cell", "QLSTMCell": "qlstm_cell", "QGRUCell": "qgru_cell"},
+    }[kind]
     numbered = "cells" in folders
     return (snake + (f"_{count}" if count else "") if numbered else config.get("name")) in folders

@@ -100,6 +100,8 @@ class NetworkBuilder:
         self._nodes: list[Node] = []
         self._inputs: list[str] = []
         self._names: set[str] = set()
+        self.masks: dict[str, str] = {}
+        """Tensors of 0 and 1 that say which positions of a tensor count, where the source's format knows such masks."""
         self.placeholders: set[str] = set()
         """Outputs of unsupported layers in a survey; those of unknown shape are not in `shapes`."""
 
