@@ -33,10 +33,10 @@ def activated(
         if spec.kind in FUNCTIONS:
             return _function(net, x, spec.kind, name)
         return keras.activated(record, net, x, spec.kind, name)
-    if spec.automatic:
-        raise refuse(record, attr, spec, "the scale of an activation would depend on the other events of its batch")
     if spec.kind == "bernoulli":
         raise refuse(record, attr, spec, "its output is random at inference, too")
+    if spec.automatic:
+        raise refuse(record, attr, spec, "the scale of an activation would depend on the other events of its batch")
     return _Nodes(record, net, x, spec, name, attr).add()
 
 
@@ -144,11 +144,12 @@ class _Nodes:
             y = self.quantise(self.x, 2 * lsb, half, 2 * half, zero=half)
             return self.clip(y, (top - 1) * lsb)
         x = self.x
-        if slope:
-            if slope * top < 1:
-                return self._flat_slope(slope, int(top), lsb)
-            x = self.net.add("leaky_relu", f"{self.name}_slope", [x], {"slope": slope})
-        y = self.quantise(x, lsb, -slope * top, top - 1)
+        if slope * top < 1 and slope:
+            y = self._flat_slope(slope, int(top), lsb)
+        else:
+            if slope:
+                x = self.net.add("leaky_relu", f"{self.name}_slope", [x], {"slope": slope})
+            y = self.quantise(x, lsb, -slope * top, top - 1)
         bound = s["relu_upper_bound"]
         if bound and not s["is_quantized_clip"]:
             return self.clip(y, float(np.float32(bound)))
