@@ -103,6 +103,7 @@ FUNCTIONS: dict[str, Function] = {
     "sparse_plus": lambda x: np.where(x <= -1, 0.0, np.where(x < 1, 0.25 * (x + 1.0) ** 2, x)),
     "sparse_sigmoid": lambda x: np.clip(0.5 * (x + 1.0), 0.0, 1.0),
     "exp": np.exp,
+    "gaussian": lambda x: np.exp(-(x * x)),
     "exp_float32": _exp_float32,
     "exp2": np.exp2,
     "expm1": np.expm1,
