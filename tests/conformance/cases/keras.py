@@ -87,6 +87,19 @@ def attention(x: Any) -> Any:
     return keras().layers.MultiHeadAttention(2, 2)(x, x)
 
 
+def masked(layer: Callable[..., Any]) -> Callable[..., Any]:
+    """A layer that skips masked steps."""
+    return lambda x: layer(keras().layers.Masking(1.0)(x))
+
+
+def linformer(x: Any) -> Any:
+    """Keys and values projected along the sequence (Wang et al., 2020)."""
+    layers = keras().layers
+    short = layers.EinsumDense("bsf,sk->bkf", (2, 2))(x)
+    scores = layers.Softmax()(layers.Dot((2, 2))([layers.Dense(2)(x), layers.Dense(2)(short)]))
+    return layers.Dot((2, 1))([scores, layers.Dense(2)(short)])
+
+
 def einsum(x: Any) -> Any:
     return keras().layers.EinsumDense("abc,cd->abd", output_shape=(None, 2), bias_axes="d")(x)
 
@@ -164,6 +177,9 @@ def cases() -> Iterator[Case]:
         ("GRU", "GRU sequences", layer("GRU", 2, return_sequences=True), ((3, 2),)),
         ("bidirectional", "Bidirectional", both_ways, ((3, 2),)),
         ("multi-head attention", "MultiHeadAttention", attention, ((3, 4),)),
+        ("Linformer attention", "Linformer of EinsumDense", linformer, ((4, 2),)),
+        ("GRU", "GRU, masked", masked(layer("GRU", 2, return_sequences=True)), ((3, 1),)),
+        ("global pooling", "GlobalAveragePooling1D, masked", masked(layer("GlobalAveragePooling1D")), ((3, 1),)),
         *((row, name, layer("Activation", name), (one,)) for row, name in (
             ("sigmoid", "sigmoid"), ("tanh", "tanh"), ("softmax", "softmax"), ("gelu", "gelu"), ("silu", "silu"),
             ("mish", "mish"), ("hard sigmoid", "hard_sigmoid"), ("hard swish", "hard_silu"), ("softplus", "softplus"),

@@ -107,6 +107,40 @@ def new_trees() -> Arrays:
     }  # fmt: skip
 
 
+def attentions() -> Iterator[Case]:
+    """Attention as exporters write it: projections, heads moved to the front, products around a softmax."""
+    node = helper.make_node
+    weights = {name: grid(4, 4, seed=k, bits=4, frac=3) for k, name in enumerate("qkvo")}
+    constants = {**weights, "heads": np.array([0, 3, 2, 2]), "joined": np.array([0, 3, 4]), "root": np.float32(2**0.5)}
+    sides = [
+        part
+        for name, perm in (("q", [0, 2, 1, 3]), ("k", [0, 2, 3, 1]), ("v", [0, 2, 1, 3]))
+        for part in (
+            node("MatMul", ["x", name], [f"{name}_flat"]),
+            node("Reshape", [f"{name}_flat", "heads"], [f"{name}_split"]),
+            node("Transpose", [f"{name}_split"], [f"{name}_heads"], perm=perm),
+        )
+    ]
+    scores = [node("MatMul", ["q_heads", "k_heads"], ["product"]), node("Div", ["product", "root"], ["scores"])]
+    behind = [
+        node("MatMul", ["shares", "v_heads"], ["mixed"]),
+        node("Transpose", ["mixed"], ["back"], perm=[0, 2, 1, 3]),
+        node("Reshape", ["back", "joined"], ["flat"]),
+        node("MatMul", ["flat", "o"], ["y"]),
+    ]
+    plain = [*sides, *scores, node("Softmax", ["scores"], ["shares"]), *behind]
+    yield case("multi-head attention", "MatMul, Softmax, MatMul", plain, {"x": (3, 4)}, constants, calibrated=True)
+    far = {**constants, "mask": np.triu(np.full((3, 3), -1e9, "f4"), 1)}
+    masked = [node("Add", ["scores", "mask"], ["seen"]), node("Softmax", ["seen"], ["shares"])]
+    yield case("multi-head attention", "with a causal mask added", [*sides, *scores, *masked, *behind], {"x": (3, 4)},
+               far, calibrated=True)  # fmt: skip
+    short = [node("MatMul", ["short", "x"], ["few"]), node("Transpose", ["few"], ["columns"], perm=[0, 2, 1]),
+             node("MatMul", ["x", "q"], ["asked"]), node("MatMul", ["asked", "columns"], ["scores"]),
+             node("Softmax", ["scores"], ["shares"]), node("MatMul", ["shares", "few"], ["y"])]  # fmt: skip
+    linear = {"q": weights["q"], "short": grid(2, 3, seed=9, bits=4, frac=4)}
+    yield case("Linformer attention", "keys and values made short", short, {"x": (3, 4)}, linear, calibrated=True)
+
+
 def cases() -> Iterator[Case]:
     node = helper.make_node
     small = {"bits": 4, "frac": 1}
@@ -159,6 +193,7 @@ def cases() -> Iterator[Case]:
                     ("softplus", "Softplus"), ("softsign", "Softsign"), ("selu", "Selu"),
                     ("other activations", "Celu")):  # fmt: skip
         yield case(row, op, [node(op, ["x"], ["y"])], one, calibrated=True)
+    yield from attentions()
     yield quant(0.25, 0.0, 4)
     yield quant(0.5, 0.0, 3, signed=0, mode="FLOOR")
     yield quant(0.25, 1.0, 4, mode="CEIL")
