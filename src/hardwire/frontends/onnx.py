@@ -414,6 +414,12 @@ class _Walk:
             return UnsupportedError(
                 f"layer {name!r}: operator {node.op_type!r} is not supported: {known[0]}", hint=f"instead: {known[1]}"
             )
+        if ".fpgadataflow" in domain or node.op_type in ("GenericPartition", "StreamingDataflowPartition"):
+            return UnsupportedError(
+                f"layer {name!r}: operator {node.op_type!r} of domain {domain!r} is hardware that FINN has made of a "
+                "part of the model",
+                hint="import the model as it was exported (QONNX), before FINN converts it to dataflow layers",
+            )
         return UnsupportedError(
             f"layer {name!r}: operator {node.op_type!r} of domain {domain!r} (opset {self.opset}) is not supported",
             hint="replace it by operators that are (hardwire.layers.supported('onnx') lists them)",

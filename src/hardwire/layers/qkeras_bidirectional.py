@@ -71,6 +71,7 @@ def _side(
     if kind not in INNER or not isinstance(spec.get("config"), dict):
         raise record.unsupported("layer", kind, f"only {', '.join(INNER)} are supported")
     config = plain_config(spec["config"])
+    config["zero_output_for_mask"] = bool(config.get("return_sequences"))  # as Keras sets it, whatever it says
     if mirrored:
         config["go_backwards"] = not config.get("go_backwards", False)
     rule = import_rule("keras", kind)
