@@ -11,8 +11,10 @@ from numpy.typing import NDArray
 from hardwire.fixed import Ints
 from hardwire.layers import layer_of
 from hardwire.layers._scales import lsb_exponent
-from hardwire.network.graph import Network, Node, Shape
+from hardwire.network.graph import Network, Node
 from hardwire.quantiser import Quantiser
+
+_RECURRENT = ("rnn", "lstm", "gru")
 
 
 def layer_rows(network: Network) -> list[dict[str, Any]]:
@@ -45,13 +47,16 @@ def multiplications(network: Network) -> dict[str, int]:
     found = {}
     for node in network.nodes:
         kernel = node.params.get("kernel")
-        if kernel is not None:
-            shape = network.shapes[node.outputs[0]]
-            found[node.name] = _positions(kernel, shape) * int(np.count_nonzero(kernel))
+        if "cell" in node.attrs:
+            found[node.name] = _steps(node, network) * sum(multiplications(node.attrs["cell"]).values())
+        elif kernel is not None:
+            found[node.name] = _positions(node, kernel, network) * int(np.count_nonzero(kernel))
     return {name: count for name, count in found.items() if count}
 
 
 def _row(node: Node, network: Network, producers: Mapping[str, Node]) -> dict[str, Any]:
+    if "cell" in node.attrs:
+        return _cell_row(node, network, producers)
     shape = network.shapes[node.outputs[0]]
     quantiser = node.attrs.get("quantiser") or node.attrs.get("output")
     kernel = node.params.get("kernel")
@@ -66,9 +71,43 @@ def _row(node: Node, network: Network, producers: Mapping[str, Node]) -> dict[st
         "nonzero": int(sum(np.count_nonzero(value) for value in node.params.values())),
         "type": quantiser.describe() if isinstance(quantiser, Quantiser) else None,
         "weight_bits": None if bits is None or not bits.any() else float(bits[bits > 0].mean()),
-        "macs": 0 if kernel is None else _positions(kernel, shape) * int(kernel.size),
-        "ebops": None if kernel is None or bits is None else _ebops(node, bits, shape, network, producers),
+        "macs": 0 if kernel is None else _positions(node, kernel, network) * int(kernel.size),
+        "ebops": None if kernel is None or bits is None else _ebops(node, bits, network, producers),
     }
+
+
+def _cell_row(node: Node, network: Network, producers: Mapping[str, Node]) -> dict[str, Any]:
+    """Row of a recurrence: the sums over its cell, whose work is done at every step."""
+    cell: Network = node.attrs["cell"]
+    # A scan's inputs have their types as attributes, of the cell's inputs in order.
+    rules = [node.attrs.get(key) for key in ("input", "state")]
+    known = {name: rule for name, rule in zip(cell.inputs, rules, strict=False) if isinstance(rule, Quantiser)}
+    inner = {step.outputs[0]: step for step in cell.nodes}
+    for name, rule in known.items():
+        inner[name] = Node("quantise", name, (), (name,), {"quantiser": rule})
+    rows = [_row(step, cell, inner) for step in cell.nodes]
+    totals, steps = summary(rows), _steps(node, network)
+    kernels = [weight_bits(step.params["kernel"]).ravel() for step in cell.nodes if "kernel" in step.params]
+    bits = np.concatenate(kernels) if kernels else np.zeros(0)
+    own = list(node.params.values())
+    return {
+        "name": node.name,
+        "facts": layer_of(node).facts(node),
+        "kind": node.kind,
+        "inputs": list(node.inputs),
+        "shape": list(network.shapes[node.outputs[0]]),
+        "parameters": totals["parameters"] + int(sum(np.size(value) for value in own)),
+        "nonzero": totals["nonzero"] + int(sum(np.count_nonzero(value) for value in own)),
+        "type": None,
+        "weight_bits": float(bits[bits > 0].mean()) if bits.any() else None,
+        "macs": steps * totals["macs"],
+        "ebops": None if totals["ebops"] is None or not totals["macs"] else steps * totals["ebops"],
+    }
+
+
+def _steps(node: Node, network: Network) -> int:
+    """Steps of a recurrence: its input is (…, steps, channels)."""
+    return int(np.prod(network.shapes[node.inputs[0]][:-1], dtype=np.int64))
 
 
 def weight_bits(kernel: NDArray[Any]) -> Ints:
@@ -78,16 +117,18 @@ def weight_bits(kernel: NDArray[Any]) -> Ints:
     return np.where(values > 0, top - lsb_exponent(values), 0)
 
 
-def _positions(kernel: NDArray[Any], shape: Shape) -> int:
-    """How often a kernel (…, outputs) is applied for an output of `shape`."""
-    return int(np.prod(shape, dtype=np.int64)) // max(1, kernel.shape[-1])
+def _positions(node: Node, kernel: NDArray[Any], network: Network) -> int:
+    """How often a kernel (…, outputs) is applied; that of a recurrent layer once a step."""
+    if node.kind in _RECURRENT:
+        return _steps(node, network)
+    return int(np.prod(network.shapes[node.outputs[0]], dtype=np.int64)) // max(1, kernel.shape[-1])
 
 
-def _ebops(node: Node, bits: Ints, shape: Shape, network: Network, producers: Mapping[str, Node]) -> int | None:
+def _ebops(node: Node, bits: Ints, network: Network, producers: Mapping[str, Node]) -> int | None:
     inputs = _input_bits(node.inputs[0], network, producers)
     if inputs is None:
         return None
-    positions = _positions(bits, shape)
+    positions = _positions(node, bits, network)
     if bits.ndim == 2 and inputs.shape and inputs.shape[-1] == bits.shape[0]:
         lead = inputs.reshape(-1, bits.shape[0])
         share = positions / len(lead)
