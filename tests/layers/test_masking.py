@@ -215,11 +215,13 @@ def test_a_type_that_cannot_hold_the_mask_value_is_refused(tmp_path):
         hw.compile(tmp_path / "m.keras", input_type="s8.4", exact=True, backend="emulator")
 
 
-def test_keras_2_means_the_same(tmp_path):
-    path = tmp_path / "keras2.h5"
-    path.write_bytes(gzip.decompress((STORED / "keras2.h5.gz").read_bytes()))
-    stored = np.load(STORED / "keras2.npz")
-    ours = forward(load(path), [stored[f"x{n}"].astype(np.float64) for n in range(2)])
+@pytest.mark.parametrize("name", ["keras2", "qkeras"])
+def test_stored_models_mean_the_same(tmp_path, name):
+    path = tmp_path / f"{name}.h5"
+    path.write_bytes(gzip.decompress((STORED / f"{name}.h5.gz").read_bytes()))
+    stored = np.load(STORED / f"{name}.npz")
+    network = load(path)
+    ours = forward(network, [stored[f"x{n}"].astype(np.float64) for n in range(len(network.inputs))])
     for number, got in enumerate(ours):
         theirs = stored[f"y{number}"]
         seen = np.isfinite(theirs)  # an average over no step at all

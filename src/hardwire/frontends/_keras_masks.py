@@ -19,10 +19,11 @@ from hardwire.network.graph import NetworkBuilder, Node
 Reference = tuple[str, int, int]
 
 _CELLS = ("SimpleRNN", "LSTM", "GRU", "RNN", "QSimpleRNN", "QLSTM", "QGRU")
+_BOTH_WAYS = ("Bidirectional", "QBidirectional")
 _ATTENTION = ("MultiHeadAttention", "GroupQueryAttention", "GroupedQueryAttention")
 _SCORED = ("Attention", "AdditiveAttention")
 _POOLS = ("GlobalAveragePooling1D", "GlobalAvgPool1D")
-_LOOKING = (*_CELLS, "Bidirectional", *_ATTENTION, *_SCORED, *_POOLS, "Softmax")
+_LOOKING = (*_CELLS, *_BOTH_WAYS, *_ATTENTION, *_SCORED, *_POOLS, "Softmax")
 """Layers whose rules look at the masks of their inputs."""
 _OWN = ("Masking", "Embedding")
 """Layers that make a mask and do not look at that of their input."""
@@ -74,7 +75,7 @@ def given(net: NetworkBuilder, name: str, kind: str, inputs: Sequence[str], mask
     """Return a layer's inputs with the masks that its call states in place of their own."""
     if not any(masks):
         return list(inputs)
-    if len(masks) > len(inputs) or (base(kind) not in (*_LOOKING, *_PASSING) and not kind.startswith("ops.")):
+    if len(masks) > len(inputs) or (base(kind) not in (*_LOOKING, *_PASSING)):
         raise UnsupportedError(
             f"layer {name!r} ({kind}): it is called with a mask, which is not supported",
             hint="multiply by the mask instead",
@@ -187,7 +188,7 @@ def handed_on(
     passing = (*_PASSING, *(_PASSING_3 if major >= 3 else _PASSING_2), "Softmax", *_ATTENTION, *_SCORED)
     if own in passing or (own in _CELLS and config.get("return_sequences")):
         wanted[0] = first
-    elif own == "Bidirectional":
+    elif own in _BOTH_WAYS:
         inner = config.get("layer")
         inner = inner.get("config", {}) if isinstance(inner, dict) else {}
         if inner.get("return_sequences"):
