@@ -73,6 +73,22 @@ def test_channels_get_their_own_integer_bits() -> None:
     assert bits[0] == bits[1] - 2
 
 
+def test_labels_are_judged_by_their_scores() -> None:
+    network, x = perceptron(), inputs()
+    net = NetworkBuilder("labels")
+    t = net.input("x", (6,))
+    for node in network.nodes:
+        t = net.add(node.kind, node.name, [t], dict(node.attrs), dict(node.params))
+    best = net.add("argmax", "label", [t], {"axis": 0, "keepdims": False})
+    table = net.add("embedding", "names", [best], {}, {"table": np.array([[7.0], [-100.0], [3.0]])})
+    name = net.add("reshape", "name", [table], {"shape": ()})
+    found = calibrate(net.build([name, t]), [x], fidelity=0.999)
+    assert found.network.outputs[0] == name
+    scores = calibrate(network, [x], fidelity=0.999)
+    assert found.fidelity == scores.fidelity
+    np.testing.assert_array_equal(forward(found.network, [x])[1], forward(scores.network, [x])[0])
+
+
 def test_a_constant_zero_feature_takes_no_bits() -> None:
     x = inputs()
     x[:, 2] = 0.0

@@ -901,7 +901,7 @@ REFUSED = {
     "batch constant": ("Add", ["x", "c"], {}, r"would act on the batch axis"),
     "training": ("BatchNormalization", ["x", "v", "v", "v", "v"], {"training_mode": 1}, r"'training_mode' = 1"),
     "no such tensor": ("Relu", ["nothing"], {}, r"reads tensor 'nothing', which nothing makes"),
-    "sequence": ("Cast", ["x"], {"to": TensorProto.INT32}, r"attribute 'to' = 6"),
+    "sequence": ("Cast", ["x"], {"to": TensorProto.INT8}, r"attribute 'to' = 3"),
     "zero divisor": ("Div", ["x", "o"], {}, r"division by a constant zero"),
     "loop": ("If", ["o"], {"then_branch": helper.make_graph([], "g", [], [])}, r"operator 'If'|operands are constants"),
 }

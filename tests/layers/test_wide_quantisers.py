@@ -113,8 +113,8 @@ def test_impossible_minifloats() -> None:
 
 
 @given(
-    st.fractions(Fraction(1, 10**9), Fraction(1, 10**4), max_denominator=10**12),
-    st.integers(20, 44),
+    st.fractions(Fraction(1, 10**15), Fraction(1, 10**4), max_denominator=10**17),
+    st.integers(20, 56),
     st.sampled_from(list(Rounding)),
     st.fractions(-3, 3, max_denominator=10**9),
     st.integers(0, 1 << 30),
@@ -135,6 +135,31 @@ def test_edges_decide_where_no_multiplier_does(factor, bits, mode, offset, seed)
     wanted = [exact_round(c * factor + offset, mode) for c in codes]
     assert found[:, 0].tolist() == wanted
     assert found[:, 1].tolist() == wanted
+
+
+@given(
+    st.integers(0, 50).map(lambda n: 2 * n + 3),
+    st.integers(1, 20),
+    st.integers(1, 9),
+    st.sampled_from([Rounding.TRN, Rounding.RND]),
+    st.integers(-(1 << 20), 1 << 20),
+    st.integers(0, 1 << 30),
+)
+@settings(max_examples=60, deadline=None)
+def test_divisions_shift_first(odd, shift, numerator, mode, constant, seed) -> None:
+    factor = Fraction(numerator, odd << shift)
+    offset = Fraction(constant, factor.denominator)
+    half = 1 << (12 + shift)
+    b = KernelBuilder("k", [-half], [half - 1])
+    y = _requantise._shifted_first(b, 0, factor, mode, offset)
+    if y is None:
+        assert factor.denominator % 2
+        return
+    codes = np.random.default_rng(seed).integers(-half, half, 200).tolist()
+    codes += [int((t - offset) / factor) + d for t in range(-9, 10) for d in (-1, 0, 1)]
+    codes = [code for code in codes if -half <= code < half]
+    found = interpreter.run_kernel(b.build([y]), np.array(codes, np.int64)[:, None])
+    assert found[:, 0].tolist() == [exact_round(c * factor + offset, mode) for c in codes]
 
 
 @given(st.integers(2, 40), st.integers(0, 1 << 30), st.integers(1, 3))

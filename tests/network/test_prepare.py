@@ -98,6 +98,22 @@ def test_batch_norm_folds_into_the_dense_behind_it(bias):
     same_meaning(before, after, exact=False)
 
 
+def test_constants_for_each_channel_fold_into_the_layer_before_them():
+    rows = np.random.default_rng(3).normal(size=(4, 1, 3))
+    steps = [
+        ("add", {}, rows[0]),
+        ("sub", {}, rows[1]),
+        ("sub", {"reverse": True}, rows[2]),
+        ("mul", {}, rows[3, 0, 1]),
+    ]
+    before = chain((2, 4), dense(4, 3), *((kind, attrs, {"constant": value}) for kind, attrs, value in steps), relu)
+    after = prepare(before)
+    assert kinds(after) == ["dense", "relu"]
+    same_meaning(before, after, exact=False)
+    for constant in (np.ones((2, 3)), np.ones((2, 1))):
+        assert kinds(prepare(chain((2, 4), dense(4, 3), ("add", {}, {"constant": constant})))) == ["dense", "add"]
+
+
 def test_batch_norms_on_both_sides_fold():
     before = chain((4,), batch_norm(4), dense(4, 3), batch_norm(3, 1), batch_norm(3, 2), relu)
     after = prepare(before)
@@ -460,3 +476,26 @@ def test_an_input_that_is_read_unquantised_needs_a_type():
 def test_a_stated_type_that_contradicts_the_model_is_an_error():
     with pytest.raises(ModelError, match=r"input 'x': the type s6.1 is stated, but .* \(u4.2 RND_CONV SAT\)"):
         input_quantisers(chain((3,), quantise(u4), relu), "s6.1")
+
+
+def test_batch_normalisations_in_a_row_become_one() -> None:
+    """A scale beside an integer kernel and what is trained behind it; another axis, or another reader, keeps both."""
+    rng = np.random.default_rng(0)
+
+    def norm(net: NetworkBuilder, name: str, x: str, axis: int) -> str:
+        c = net.shape(x)[axis]
+        params = {"gamma": rng.uniform(-2, 2, c), "beta": rng.normal(size=c), "mean": rng.normal(size=c)}
+        params["variance"] = rng.uniform(0.5, 2, c)
+        return net.add("batch_norm", name, [x], {"axis": axis, "epsilon": 0.25}, params)
+
+    for first, second, read, kept in ((0, -2, False, 1), (1, -1, False, 1), (0, 1, False, 2), (1, 1, True, 2)):
+        net = NetworkBuilder("norms")
+        x = net.input("x", (2, 3))
+        middle = norm(net, "a", x, first)
+        end = norm(net, "b", middle, second)
+        network = net.build([end, middle] if read else [end])
+        simpler = prepare(network)
+        assert sum(node.kind == "batch_norm" for node in simpler.nodes) == kept
+        values = rng.normal(size=(5, 2, 3))
+        for ours, theirs in zip(forward(simpler, [values]), forward(network, [values]), strict=True):
+            np.testing.assert_allclose(ours, theirs, rtol=1e-12, atol=1e-12)

@@ -7,7 +7,7 @@ meaning of the operators that usually stand around.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from math import prod
 from typing import Any
@@ -42,6 +42,11 @@ _ELEMENTS = (
 """Operators on single elements; constants among their operands broadcast."""
 _ALONG = ("Softmax", "LogSoftmax", "LayerNormalization", "RMSNormalization")
 """Operators along `axis`, and those behind it."""
+_REDUCE = (
+    *("ReduceSum", "ReduceMean", "ReduceMax", "ReduceMin", "ReduceL1", "ReduceL2", "ReduceSumSquare", "ReduceLogSum"),
+    *("ReduceLogSumExp", "ReduceProd"),
+)
+"""Operators that take away the axes `axes`, an attribute or operand 1, or leave them with one element."""
 
 
 @dataclass(frozen=True)
@@ -155,6 +160,8 @@ def _followed(
         if own is None or axis < place.axis or (opset < 13 and axis != full - 1):
             return None
         return Step(place, None, {**attrs, "axis": own + 1}, operands)
+    if op in _REDUCE:
+        return _reduced(attrs, operands, place, full)
     axis = int(attrs.get("axis", 0)) % full
     own = place.own(axis, full)
     if op == "Split" and own is not None:
@@ -170,6 +177,21 @@ def _followed(
     if op == "Slice" and len(constants) > 2 and all(part is not None for part in constants[1:]):
         return _sliced(constants[1:], net, name, x, place, full)
     return None
+
+
+def _reduced(attrs: Mapping[str, Any], operands: Sequence[Constant | None], place: Place, full: int) -> Step | None:
+    """A reduction over other axes than the batch's."""
+    second = operands[1] if len(operands) > 1 else None
+    listed = attrs.get("axes") if second is None else second.array.ravel().tolist()
+    own = [place.own(int(axis), full) for axis in listed or ()]
+    if not own or any(axis is None for axis in own):
+        return None
+    counted = [axis + 1 for axis in own if axis is not None]
+    before = 0 if attrs.get("keepdims", 1) else sum(int(axis) % full < place.axis for axis in listed or ())
+    moved = replace(place, axis=place.axis - before)
+    if second is None:
+        return Step(moved, None, {**attrs, "axes": counted}, operands)
+    return Step(moved, None, attrs, [operands[0], Constant(np.array(counted, np.int64)), *operands[2:]])
 
 
 def _viewed(
@@ -199,7 +221,7 @@ def _viewed(
         if place == FRONT and wanted[:1] in (["batch"], [batch]) and prod(_numbers(wanted[1:])) == prod(shape):
             return None
     else:
-        if place == FRONT:
+        if place == FRONT and op == "Squeeze":
             return None
         listed = second.array.ravel().tolist() if second is not None else attrs.get("axes")
         if listed is None:
@@ -217,11 +239,57 @@ def _viewed(
             rest = iter(range(full))
             order = [None if axis in fresh else next(rest) for axis in range(rank)]
             moved = replace(place, axis=order.index(place.axis))
+            if moved == FRONT:
+                return None
             wanted = [1 if axis is None else sizes[axis] for axis in order]
         new = (*_numbers(wanted[: moved.axis]), *moved.factors, *_numbers(wanted[moved.axis + 1 :]))
         return Step(moved, net.add("reshape", name, [x], {"shape": new}))
     result = regrouped(net, name, x, place, wanted, "batch" if batch is None else batch)
     return None if result is None else Step(result[1], result[0])
+
+
+def only_value(constant: Constant | None) -> float | None:
+    """The one value of all elements of a constant, whatever the batch size; None where they differ."""
+    if constant is None:
+        return None
+    values = {*np.ravel(constant.real()).tolist(), *np.ravel(constant.real(1)).tolist()}
+    return float(values.pop()) if len(values) == 1 else None
+
+
+def example_norm(node: Any, makers: Mapping[str, Any], value: Callable[[str], Constant | None]) -> float | None:
+    """Epsilon of a `BatchNormalization` of (1, examples, features, 1) by each example's own mean and variance.
+
+    So tf2onnx writes Keras's layer normalisation: `Squeeze(ReduceMean(x))` and `ReduceSumSquare(x - mean) / count` over
+    all axes but 1. None for anything else.
+    """
+
+    def maker(key: str, op: str) -> Any:
+        found = makers.get(key)
+        return found if found is not None and found.op_type == op else None
+
+    def over_all_but_one(found: Any, wanted: int) -> bool:
+        listed = next((list(a.ints) for a in found.attribute if a.name == "axes"), None)
+        if listed is None and len(found.input) > 1:
+            operand = value(found.input[1])
+            listed = None if operand is None else operand.array.ravel().tolist()
+        return listed is not None and sorted(listed) == [0, *range(2, wanted)]
+
+    attrs = {a.name: a for a in node.attribute}
+    mean, division = maker(node.input[3], "Squeeze"), maker(node.input[4], "Div")
+    mean = maker(mean.input[0], "ReduceMean") if mean is not None else None
+    squares = maker(division.input[0], "ReduceSumSquare") if division is not None else None
+    centred = maker(squares.input[0], "Sub") if squares is not None else None
+    if mean is None or division is None or squares is None or centred is None or "training_mode" in attrs:
+        return None
+    if mean.input[0] != node.input[0] or list(centred.input) != [node.input[0], mean.output[0]]:
+        return None
+    if not over_all_but_one(mean, 4) or not over_all_but_one(squares, 4):
+        return None
+    count, shape = only_value(value(division.input[1])), maker(node.input[0], "Reshape")
+    target = value(shape.input[1]) if shape is not None else None
+    if count is None or target is None or list(target.array[[0, 3]]) != [1, 1] or target.array[2] != count:
+        return None
+    return float(attrs["epsilon"].f) if "epsilon" in attrs else 1e-5
 
 
 def _numbers(sizes: Sizes) -> list[int]:

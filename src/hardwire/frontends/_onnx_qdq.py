@@ -46,6 +46,8 @@ class Integers:
     """
 
     quantiser: Quantiser | None = None
+    wide: bool = True
+    """Whether its type has 32 bits at least, so that counting with it does not wrap."""
 
     @property
     def per_tensor(self) -> bool:

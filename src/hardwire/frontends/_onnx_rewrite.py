@@ -92,7 +92,36 @@ def written_out(nodes: Sequence[Any], domains: Sequence[str]) -> list[Any]:
         rule = _RULES.get((_MICROSOFT if node.domain == _MICROSOFT else "", node.op_type))
         known = node.domain in domains or node.domain == _MICROSOFT
         out.extend(rule(node) if rule is not None and known else [node])
+    return _without_idle_norms(out)
+
+
+def _without_idle_norms(nodes: list[Any]) -> list[Any]:
+    """Let a `Normalizer` of probabilities that add up to one already be an `Identity`, as scikit-learn's converter
+    writes it behind logistic regression."""
+    makers = {key: node for node in nodes for key in node.output if node.op_type == "LinearClassifier"}
+    out: list[Any] = []
+    for node in nodes:
+        maker = makers.get(node.input[0]) if node.op_type == "Normalizer" and len(node.input) == 1 else None
+        norm = next((a.s for a in node.attribute if a.name == "norm"), b"MAX")
+        if maker is None or norm != b"L1" or node.input[0] != maker.output[1] or not _sums_to_one(maker):
+            out.append(node)
+        else:
+            helper = onnx_package(node.name).helper
+            out.append(helper.make_node("Identity", list(node.input), list(node.output), name=node.name))
     return out
+
+
+def _sums_to_one(classifier: Any) -> bool:
+    attrs = {a.name: a for a in classifier.attribute}
+    transform = attrs["post_transform"].s if "post_transform" in attrs else b"NONE"
+    if transform == b"SOFTMAX":
+        return True
+    opposite = True
+    for name in ("coefficients", "intercepts"):
+        values = list(attrs[name].floats) if name in attrs else []
+        half = len(values) // 2
+        opposite = opposite and values[:half] == [-value for value in values[half:]]
+    return transform == b"LOGISTIC" and opposite
 
 
 class _Maker:

@@ -50,8 +50,23 @@ _MOVE_CODES = {
 }
 """Operators that commute with reading codes of one scale and zero point: values are in the order of their codes."""
 
-_DECIDE_ON_INTEGERS = {"Less", "LessOrEqual", "Greater", "GreaterOrEqual", "Equal", "OneHot"}
+_DECIDE_ON_INTEGERS = {
+    *("Less", "LessOrEqual", "Greater", "GreaterOrEqual", "Equal", "OneHot"),
+    "ArrayFeatureExtractor",
+}
 """Operators that cannot overflow on tensors that hold the integers themselves."""
+
+_BROADCAST = {
+    *("Add", "Sub", "Mul", "Div", "Pow", "Sum", "Mean", "Min", "Max", "Where", "PRelu", "Mod", "Concat"),
+    *("Less", "LessOrEqual", "Greater", "GreaterOrEqual", "Equal", "And", "Or", "Xor"),
+}
+"""Operators that broadcast: of a constant with equal rows for every example one row is enough."""
+
+_SHAPE_OPERANDS = {("Reshape", 1), ("Expand", 1), ("Resize", 3)}
+"""Operators whose operand at that position is a shape; its first entry may be the batch size."""
+
+_COUNTS = {"Add", "Sub"}
+"""Operators on integers of 32 bits at least, as indices are counted."""
 
 _OWN = {"Constant", "Shape", "Size", "QuantizeLinear", "DequantizeLinear", "Identity", "Dropout", "Cast"}
 """Operators that the walk imports itself."""
@@ -118,6 +133,7 @@ class _Walk:
         self.batch: int | None = None
         self.initialisers = {proto.name: proto for proto in self.graph.initializer}
         self.consumers: dict[str, list[Any]] = defaultdict(list)
+        self.makers: dict[str, Any] = {}
         self.fused: set[int] = set()
         self.net = NetworkBuilder(name, self._source(model, digest))
         self.model = model
@@ -155,6 +171,7 @@ class _Walk:
         self._inputs()
         order = self._constants_first(self._order())
         for node in order:
+            self.makers.update(dict.fromkeys(node.output, node))
             for key in node.input:
                 self.consumers[key].append(node)
         for node in order:
@@ -176,7 +193,7 @@ class _Walk:
             kind = int(value.type.tensor_type.elem_type)
             if kind not in (0, *_FLOATS):
                 tensor_name = qdq.integer_input(self.net, value.name, tensor_name, kind)
-                self.integers[value.name] = Integers()
+                self.integers[value.name] = Integers(wide=kind in (6, 7))
             self.tensors[value.name] = tensor_name
 
     def _input_shape(self, value: Any, example: Any) -> Shape:
@@ -345,9 +362,13 @@ class _Walk:
             self._pass(node, name, operands)
         elif not computed and node.input:
             self._fold(node, name, operands)
+        elif standard and node.op_type == "BatchNormalization" and len(computed) == 3:
+            self._example_norm(node, name, operands)
         elif standard and (step := self._moved(node, name, operands, computed)) is not None:
             if step.result is not None:
                 self.tensors[node.output[0]] = step.result
+                if node.input[0] in self.integers:
+                    self.integers[node.output[0]] = self.integers[node.input[0]]
             else:
                 if step.inputs:
                     self.tensors.update(zip(computed, step.inputs, strict=True))
@@ -377,7 +398,7 @@ class _Walk:
             return None
         attrs = attributes(node, self.folder)
         swap = node.op_type == "Transpose" and list(attrs.get("perm", []))[:1] != [0] and len(attrs.get("perm", [])) > 1
-        if place == FRONT and not swap and node.op_type != "Reshape":
+        if place == FRONT and not swap and node.op_type not in ("Reshape", "Unsqueeze"):
             return None
         if len(found) > 1 and self.batch == 1:
             for key in computed:
@@ -386,7 +407,8 @@ class _Walk:
             found = {self.places[key] for key in computed}
             place = self.places[computed[0]]
         step = None
-        if len(found) == 1 and not any(key in self.integers for key in computed):
+        integers = [self.integers[key] for key in computed if key in self.integers]
+        if len(found) == 1 and (not integers or (node.op_type in _KEEP_INTEGERS and integers[0].per_tensor)):
             tensors = [self.tensors[key] for key in computed]
             step = late.follow(node.op_type, attrs, operands, self.net, name, tensors, place, self.batch, self.opset)
         if step is None and place != FRONT:
@@ -395,6 +417,28 @@ class _Walk:
                 hint="bring the batch to the front first (Transpose), or export with batch_first=True",
             )
         return step
+
+    def _example_norm(self, node: Any, name: str, operands: list[Constant | None]) -> None:
+        """Batch normalisation that TensorFlow uses as layer normalisation: the examples stand on the channels' axis,
+        and mean and variance are those of each example."""
+        key = node.input[0]
+        place = self.places.get(key, FRONT)
+        epsilon = late.example_norm(node, self.makers, lambda other: self._constant(other) if other else None)
+        bounds = [late.only_value(operand) for operand in operands[1:3]]
+        if place.axis != 1 or epsilon is None or None in bounds:
+            raise UnsupportedError(
+                f"layer {name!r} (BatchNormalization): its mean and variance are computed by the model; supported are "
+                "constants, and those of each example alone (layer normalisation)",
+                hint="export the model in inference mode",
+            )
+        x = self.tensors[key]
+        axes = tuple(axis for axis in range(len(self.net.shape(x))) if not 0 <= axis - 1 < len(place.factors))
+        attrs = {"axes": axes, "epsilon": epsilon, "centre": True, "output": None}
+        y = self.net.add("layer_norm", name, [x], attrs)
+        for kind, value, neutral in zip(("mul", "add"), bounds, (1.0, 0.0), strict=True):
+            if value != neutral:
+                y = self.net.add(kind, f"{name}_{kind}", [y], {}, {"constant": np.float64(value or 0.0)})
+        self.tensors[node.output[0]], self.places[node.output[0]] = y, place
 
     def _key(self, node: Any) -> str | None:
         """Name under which a node's import rule or constant evaluation is registered."""
@@ -461,12 +505,21 @@ class _Walk:
             start = first[:, :1]
             if np.all(first == start) and np.all(other == start):
                 return start  # the same initial state for every example
+        if (
+            node.op_type in _BROADCAST
+            and first.ndim
+            and first.shape[0] == BATCHES[0]
+            and first.shape[1:] == other.shape[1:]
+        ):
+            row = first[:1]
+            if other.shape[0] == BATCHES[1] and np.all(first == row) and np.all(other == row):
+                return row  # the same for every example
         same = first.shape == other.shape and first.ndim == 1 and first.dtype.kind == "i"
         moved = (first != other) if same else None
-        if moved is None or node.op_type != "Reshape" or position != 1:
+        if moved is None or (node.op_type, position) not in _SHAPE_OPERANDS:
             raise UnsupportedError(f"layer {name!r} ({node.op_type}): operand {position} depends on the batch size")
         if not np.all((first[moved] == BATCHES[0]) & (other[moved] == BATCHES[1])):
-            raise UnsupportedError(f"layer {name!r} (Reshape): the batch would be merged with another axis")
+            raise UnsupportedError(f"layer {name!r} ({node.op_type}): the batch would be merged with another axis")
         return np.where(moved, rules.BATCH, first)
 
     def _used_outputs(self, node: Any) -> list[int]:
@@ -503,7 +556,8 @@ class _Walk:
                 == sum(operand is None for key, operand in zip(node.input, operands, strict=True) if key)
             )
             fits = kept.per_tensor and (node.op_type in _KEEP_INTEGERS or (alone and node.op_type in _MOVE_CODES))
-            if not fits and not (plain and node.op_type in _MOVE_INTEGERS | _DECIDE_ON_INTEGERS):
+            counts = node.op_type in _COUNTS and all(self.integers[key].wide for key in integers)
+            if not fits and not (plain and (counts or node.op_type in _MOVE_INTEGERS | _DECIDE_ON_INTEGERS)):
                 raise UnsupportedError(
                     f"layer {name!r} ({node.op_type}): reads the integer tensor {integers[0]!r}",
                     hint="put a DequantizeLinear, or a Cast to float, in front of it",
@@ -519,13 +573,18 @@ class _Walk:
         result = rule(record, self.net)
         record.finish()
         self._bind(end, name, result)
-        rows = node.op_type == "Gather" and operands[0] is not None  # of a table of real numbers
+        rows = node.op_type in ("Gather", "ArrayFeatureExtractor") and operands[0] is not None  # of a table
         if kept is not None and node.op_type not in _DECIDE_ON_INTEGERS and not rows:
             self.integers.update((key, kept) for key in end.output if key)
         elif node.op_type in ("ArgMax", "ArgMin", "TopK"):
             self.integers[end.output[-1]] = Integers()
-        elif node.op_type == "TreeEnsembleClassifier" and end.output[0]:
+        elif node.op_type in ("TreeEnsembleClassifier", "LinearClassifier") and end.output[0]:
             self.integers[end.output[0]] = Integers()
+        elif node.op_type == "ArrayFeatureExtractor" and rows:
+            # Entries of a list: the file's tensor is (1, batch).
+            self.places[end.output[0]] = Place(1)
+            if operands[0] is not None and operands[0].array.dtype.kind == "i":
+                self.integers[end.output[0]] = Integers()
 
     def _bias(self, node: Any, kernel: Constant | None) -> tuple[Any, Constant | None]:
         """Return the Add that puts a bias onto a MatMul's result, and the bias; or the MatMul itself."""
@@ -657,6 +716,15 @@ class _Walk:
             target = int(record.take("to")) if node.op_type == "Cast" else self._like(node, record, operands)
             if target in _FLOATS and (integers is None or integers.quantiser is None):
                 integers = None
+            elif target == 9 and (integers is None or integers.quantiser is None):
+                self._convert(name, key, output, "compare", {"relation": "not_equal"}, {"constant": np.float64(0.0)})
+                record.finish()
+                return
+            elif integers is None and target in (6, 7):
+                self._convert(name, key, output, "activation", {"function": "trunc", "arguments": {}, "output": None})
+                self.integers[output] = Integers()
+                record.finish()
+                return
             elif integers is None or integers.quantiser is not None or target not in (6, 7):
                 raise record.unsupported("to", target, "only casts among float types, and of integers to wider ones")
         record.finish()
@@ -665,6 +733,14 @@ class _Walk:
             self.places[output] = self.places[key]
         if integers is not None:
             self.integers[output] = integers
+
+    def _convert(
+        self, name: str, key: str, output: str, kind: str, attrs: dict[str, Any], params: dict[str, Any] | None = None
+    ) -> None:
+        """A cast that changes the value is a node."""
+        self.tensors[output] = self.net.add(kind, name, [self.tensors[key]], attrs, params)
+        if key in self.places:
+            self.places[output] = self.places[key]
 
     def _like(self, node: Any, record: Record, operands: list[Constant | None]) -> int:
         """ONNX type of the second operand of `CastLike`."""
@@ -704,12 +780,17 @@ def _name(node: Any) -> str:
 
 
 def _with_attributes(node: Any, attrs: Mapping[str, Any]) -> Any:
-    """The node with the integer attribute `axis` as it is counted with the batch in front."""
-    if "axis" not in attrs:
+    """The node with the attributes `axis` and `axes` as they are counted with the batch in front."""
+    changed = {key: attrs[key] for key in ("axis", "axes") if key in attrs}
+    if not changed:
         return node
     copy = type(node)()
     copy.CopyFrom(node)
-    for attribute in [attribute for attribute in copy.attribute if attribute.name == "axis"]:
+    for attribute in [attribute for attribute in copy.attribute if attribute.name in changed]:
         copy.attribute.remove(attribute)
-    copy.attribute.add(name="axis", type=2, i=int(attrs["axis"]))
+    for key, value in changed.items():
+        if isinstance(value, int):
+            copy.attribute.add(name=key, type=2, i=value)
+        else:
+            copy.attribute.add(name=key, type=7, ints=value)
     return copy

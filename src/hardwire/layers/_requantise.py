@@ -57,6 +57,8 @@ def round_scaled(b: KernelBuilder, a: int, factor: Fraction, mode: Rounding, off
             return b.select(b.less(a, b.const(edge)), negative, positive)
     if whole:
         return _in_full(b, a, factor, mode, offset)
+    if steps <= _MAX_STEPS and (y := _shifted_first(b, a, factor, mode, offset)) is not None:
+        return y
     if hi - lo < _MAX_TABLE:
         return b.table(a, np.array([exact_round(x * factor + offset, mode) for x in range(lo, hi + 1)], np.int64))
     if steps <= _MAX_EDGES and (y := _corrected(b, a, factor, mode, offset)) is not None:
@@ -81,6 +83,23 @@ def _in_full(b: KernelBuilder, a: int, factor: Fraction, mode: Rounding, offset:
     return b.round(b.linear([a], [factor.numerator], int(Fraction(offset) * factor.denominator)), shift, mode)
 
 
+def _shifted_first(b: KernelBuilder, a: int, factor: Fraction, mode: Rounding, offset: Fraction | int) -> int | None:
+    """Return `⌊⌊(a·n + c) / 2^k⌋ / odd⌋` for a factor `n / (odd · 2^k)`: a division of far fewer bits.
+
+    None for other roundings than down and to the nearest with halves up, and where nothing can be shifted out.
+    """
+    n, d = factor.numerator, factor.denominator
+    k = (d & -d).bit_length() - 1
+    constant = Fraction(offset) * d + (d // 2 if mode is Rounding.RND else 0)
+    if mode not in (Rounding.TRN, Rounding.RND) or k == 0 or constant.denominator != 1:
+        return None
+    lo, hi = b.range(a)
+    if width_of(lo * n + int(constant), hi * n + int(constant)) > MAX_BITS:
+        return None
+    shifted = b.round(b.linear([a], [n], int(constant)), k, Rounding.TRN)
+    return round_scaled(b, shifted, Fraction(1, d >> k), Rounding.TRN)
+
+
 def _multiplied(b: KernelBuilder, a: int, factor: Fraction, mode: Rounding, offset: Fraction | int) -> int | None:
     """Return `(a·m + c) >> s` if such integers exist within the width of a value, else None."""
     return _line(b, a, factor, _points(b, a, factor, mode, offset), 0)
@@ -92,10 +111,17 @@ def _corrected(b: KernelBuilder, a: int, factor: Fraction, mode: Rounding, offse
     None where no such estimate exists. It needs far shorter multipliers than `_multiplied`, whatever the factor.
     """
     points = _points(b, a, factor, mode, offset)
+    lo, hi = b.range(a)
     estimate = _line(b, a, factor, points, 1)
     if estimate is None:
-        return None
-    lo, hi = b.range(a)
+        # Of a wide value the highest bits say enough.
+        low = width_of(lo, hi) - (len(points) + 1).bit_length() - 6
+        if low <= 0:
+            return None
+        high = b.round(a, low, Rounding.TRN)
+        estimate = _line(b, high, factor * (1 << low), [(x >> low, t) for x, t in points], 1)
+        if estimate is None:
+            return None
     least, most = points[0][1], points[-1][1]
     estimate = b.clamp(estimate, least - 1, most)
     first, last = b.range(estimate)

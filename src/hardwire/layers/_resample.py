@@ -20,7 +20,8 @@ Coordinate = Callable[[int], Fraction]
 def coordinates(mode: str, n_in: int, n_out: int, scale: Fraction | None = None) -> Coordinate:
     """Return the coordinate rule of ONNX `Resize` named `mode`; `scale` is outputs per input, n_out / n_in if None.
 
-    `half_pixel`, `half_pixel_symmetric`, `pytorch_half_pixel`, `align_corners`, `asymmetric`; `ValueError` for others.
+    `half_pixel`, `half_pixel_symmetric`, `pytorch_half_pixel`, `tf_half_pixel_for_nn`, `align_corners`, `asymmetric`;
+    `ValueError` for others.
     """
     ratio = 1 / (Fraction(n_out, n_in) if scale is None else scale)
     half = Fraction(1, 2)
@@ -33,6 +34,8 @@ def coordinates(mode: str, n_in: int, n_out: int, scale: Fraction | None = None)
         return lambda i: (i + half) * ratio - half
     if mode == "pytorch_half_pixel":
         return lambda i: Fraction(0)
+    if mode == "tf_half_pixel_for_nn":
+        return lambda i: (i + half) * ratio
     if mode == "half_pixel_symmetric":
         # The middle of what the exact scale would give stays in the middle of the input.
         start = Fraction(n_in, 2) * (1 - Fraction(n_out) * ratio / n_in)

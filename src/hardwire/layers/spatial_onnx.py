@@ -233,6 +233,7 @@ def _onnx_resize(record: Record, net: NetworkBuilder) -> str:
         "coordinate_transformation_mode",
         "asymmetric" if old else "half_pixel",
         *("half_pixel", "asymmetric", "align_corners", "pytorch_half_pixel", "half_pixel_symmetric"),
+        *(("tf_half_pixel_for_nn",) if mode == "nearest" else ()),
     )
     rounding = record.expect(
         "nearest_mode",

@@ -101,11 +101,11 @@ def _bounds(record: Record, mode: str, value: float, members: Sequence[float]) -
     raise record.unsupported("nodes_modes", mode, f"known are {', '.join(_MODES)}")
 
 
-def _list(record: Record, name: str, default: Any = None) -> list[Any]:
-    """Take a list attribute, which may be a tensor under its own name or `NAME_as_tensor`."""
+def attribute_list(record: Record, name: str, default: Any = None, *, keep: bool = False) -> list[Any]:
+    """Take a list attribute, which may be a tensor under its own name or `NAME_as_tensor`; `keep` leaves it there."""
     for key in (name, f"{name}_as_tensor"):
         if record.has(key):
-            value = record.take(key)
+            value = record.peek(key) if keep else record.take(key)
             if isinstance(value, np.ndarray | list | tuple):
                 return np.asarray(value).ravel().tolist()
             raise record.unsupported(key, value, "expected a list")
@@ -123,7 +123,8 @@ def _fitting(record: Record, first: str, lists: dict[str, list[Any]]) -> None:
             )
 
 
-def _finite(record: Record, values: Sequence[float], name: str) -> list[float]:
+def finite_list(record: Record, values: Sequence[float], name: str) -> list[float]:
+    """Return numbers of an attribute, which must be finite."""
     if not all(math.isfinite(value) for value in values):
         raise ModelError(f"layer {record.name!r} ({record.kind}): attribute {name!r} holds NaN or infinity")
     return [float(value) for value in values]
@@ -132,7 +133,7 @@ def _finite(record: Record, values: Sequence[float], name: str) -> list[float]:
 def _old(record: Record, prefix: str) -> _Ensemble:
     """Nodes and leaves of an ensemble of ai.onnx.ml 1 to 4; leaf attributes begin with `prefix`."""
     nodes = {
-        name: _list(record, f"nodes_{name}")
+        name: attribute_list(record, f"nodes_{name}")
         for name in ("treeids", "nodeids", "featureids", "modes", "values", "truenodeids", "falsenodeids")
     }
     _fitting(record, "treeids", nodes)
@@ -149,9 +150,9 @@ def _old(record: Record, prefix: str) -> _Ensemble:
             leaves[key] = []
         else:
             splits[key] = (feature, *_bounds(record, mode, value, ()), (tree, yes), (tree, no))
-    ends = {name: _list(record, f"{prefix}_{name}") for name in ("treeids", "nodeids", "ids", "weights")}
+    ends = {name: attribute_list(record, f"{prefix}_{name}") for name in ("treeids", "nodeids", "ids", "weights")}
     _fitting(record, "treeids", ends)
-    ends["weights"] = _finite(record, ends["weights"], f"{prefix}_weights")
+    ends["weights"] = finite_list(record, ends["weights"], f"{prefix}_weights")
     for tree, node, output, weight in zip(*ends.values(), strict=True):
         if (tree, node) not in leaves:
             raise ModelError(f"layer {record.name!r} ({record.kind}): node {node} of tree {tree} is no leaf")
@@ -166,16 +167,16 @@ def _old(record: Record, prefix: str) -> _Ensemble:
 def _new(record: Record) -> _Ensemble:
     """Splits and leaves of a `TreeEnsemble`."""
     names = ("featureids", "modes", "splits", "truenodeids", "trueleafs", "falsenodeids", "falseleafs")
-    nodes = {name: _list(record, f"nodes_{name}") for name in names}
+    nodes = {name: attribute_list(record, f"nodes_{name}") for name in names}
     _fitting(record, "featureids", nodes)
     record.ignore("nodes_hitrates", "nodes_missing_value_tracks_true")
-    ends = {name: _list(record, f"leaf_{name}") for name in ("targetids", "weights")}
+    ends = {name: attribute_list(record, f"leaf_{name}") for name in ("targetids", "weights")}
     _fitting(record, "targetids", ends)
-    weights = _finite(record, ends["weights"], "leaf_weights")
+    weights = finite_list(record, ends["weights"], "leaf_weights")
     leaves = {
         (1, k): [(target, weight)] for k, (target, weight) in enumerate(zip(ends["targetids"], weights, strict=True))
     }
-    members = iter(_list(record, "membership_values", []))
+    members = iter(attribute_list(record, "membership_values", []))
     splits: dict[Key, tuple[int, list[Bound], bool, Key, Key]] = {}
     for k, (feature, number, value, yes, yes_leaf, no, no_leaf) in enumerate(zip(*nodes.values(), strict=True)):
         if not 0 <= number < len(_MODES):
@@ -191,7 +192,7 @@ def _new(record: Record) -> _Ensemble:
             if not 0 <= key[1] < (len(leaves) if key[0] else len(nodes["featureids"])):
                 raise ModelError(f"layer {record.name!r} ({record.kind}): split {k} has a child that is not there")
         splits[0, k] = (feature, *_bounds(record, _MODES[number], value, chosen), *below)
-    roots = [(0, root) for root in _list(record, "tree_roots")]
+    roots = [(0, root) for root in attribute_list(record, "tree_roots")]
     return _Ensemble(_single_leaves(splits), leaves, roots)
 
 
@@ -203,7 +204,8 @@ def _single_leaves(splits: dict[Key, Any]) -> dict[Key, Any]:
     }
 
 
-def _features(record: Record, net: NetworkBuilder, x: str) -> int:
+def features(record: Record, net: NetworkBuilder, x: str) -> int:
+    """Return the number of features of a vector."""
     shape = net.shape(x)
     if len(shape) != 1:
         raise UnsupportedError(
@@ -244,8 +246,8 @@ def _regression(
         )
     x = onnx.data(record)
     outputs = _outputs(ensemble, record, targets)
-    forest = ensemble.built(f"layer {record.name!r} ({record.kind})", _features(record, net, x), outputs)
-    base = _finite(record, _list(record, "base_values", []), "base_values")
+    forest = ensemble.built(f"layer {record.name!r} ({record.kind})", features(record, net, x), outputs)
+    base = finite_list(record, attribute_list(record, "base_values", []), "base_values")
     if base and len(base) != outputs:
         raise record.unsupported("base_values", base, f"expected {outputs} values")
     average = how == "AVERAGE" and len(ensemble.roots) > 1
@@ -287,13 +289,11 @@ def _classifier(record: Record, net: NetworkBuilder) -> list[str]:
     below zero, as in onnxruntime; a label of text is the class's number."""
     ensemble = _old(record, "class")
     transform = record.take("post_transform", "NONE")
-    labels = _list(record, "classlabels_int64s", []) or list(range(len(_list(record, "classlabels_strings", []))))
-    if len(labels) < 2:
-        raise record.unsupported("classlabels_int64s", labels, "a classifier has two classes at least")
+    labels = class_labels(record, "classlabels_int64s", "classlabels_strings")
     x = onnx.data(record)
     outputs = _outputs(ensemble, record, len(labels))
-    features = _features(record, net, x)
-    base = _finite(record, _list(record, "base_values", []), "base_values")
+    width = features(record, net, x)
+    base = finite_list(record, attribute_list(record, "base_values", []), "base_values")
     label = f"layer {record.name!r} ({record.kind})"
     known = {output for leaf in ensemble.leaves.values() for output, _ in leaf}
     read = record.take("(outputs read)", (0,))
@@ -306,7 +306,7 @@ def _classifier(record: Record, net: NetworkBuilder) -> list[str]:
         both = {key: [(0, -value), (1, value)] for key, leaf in ensemble.leaves.items() for _, value in leaf[:1]}
         if any(len(leaf) > 1 for leaf in ensemble.leaves.values()):
             raise ModelError(f"{label}: a leaf has two weights of one class")
-        forest = _Ensemble(ensemble.splits, both, ensemble.roots).built(label, features, 2)
+        forest = _Ensemble(ensemble.splits, both, ensemble.roots).built(label, width, 2)
         score = base[0] if base else 0.0
         forest.constant([1.0 - score if positive else -score, score])
         y = net.add("trees", record.name, [x], {"outputs": 2}, forest.params())
@@ -314,7 +314,7 @@ def _classifier(record: Record, net: NetworkBuilder) -> list[str]:
     else:
         if base and len(base) != outputs:
             raise record.unsupported("base_values", base, f"expected {outputs} values")
-        forest = ensemble.built(label, features, outputs)
+        forest = ensemble.built(label, width, outputs)
         forest.constant(base or [0.0] * outputs)
         y = net.add("trees", record.name, [x], {"outputs": outputs}, forest.params())
         scores = _transformed(record, net, y, transform)
@@ -325,12 +325,25 @@ def _classifier(record: Record, net: NetworkBuilder) -> list[str]:
             f"{label}: the label of two classes with a score each is left open by the standard",
             hint="keep the scores as the only output, and take the larger",
         )
-    best = net.add("argmax", f"{record.name}.label", [y], {"axis": 0, "keepdims": False, "last": False})
-    if labels != list(range(len(labels))):
-        table = np.array(labels, np.float64)[:, None]
-        best = net.add("embedding", f"{record.name}.labels", [best], {}, {"table": table})
-        best = net.add("reshape", f"{record.name}.label_of", [best], {"shape": ()})
-    return [best, scores]
+    return [class_of(record, net, y, labels), scores]
+
+
+def class_labels(record: Record, numbers: str, words: str) -> list[int]:
+    """Take the labels of a classifier's classes; a label of text is the class's number."""
+    labels = attribute_list(record, numbers, []) or list(range(len(attribute_list(record, words, []))))
+    if len(labels) < 2:
+        raise record.unsupported(numbers, labels, "a classifier has two classes at least")
+    return labels
+
+
+def class_of(record: Record, net: NetworkBuilder, scores: str, labels: Sequence[int]) -> str:
+    """Add the label of the first largest score."""
+    best = net.add("argmax", f"{record.name}.label", [scores], {"axis": 0, "keepdims": False, "last": False})
+    if list(labels) == list(range(len(labels))):
+        return best
+    table = np.array(labels, np.float64)[:, None]
+    best = net.add("embedding", f"{record.name}.labels", [best], {}, {"table": table})
+    return net.add("reshape", f"{record.name}.label_of", [best], {"shape": ()})
 
 
 @imports("onnx", "ai.onnx.ml::ZipMap")
@@ -345,7 +358,8 @@ def _scaler(record: Record, net: NetworkBuilder) -> str:
     """`(x - offset) · scale`."""
     x = onnx.data(record)
     offset, scale = (
-        np.array(_list(record, key, [0.0 if key == "offset" else 1.0]), np.float64) for key in ("offset", "scale")
+        np.array(attribute_list(record, key, [0.0 if key == "offset" else 1.0]), np.float64)
+        for key in ("offset", "scale")
     )
     y = net.add("sub", f"{record.name}.offset", [x], {}, {"constant": offset})
     return net.add("mul", record.name, [y], {}, {"constant": scale})

@@ -263,6 +263,29 @@ def fold_batch_norm(network: Network) -> Network | None:
     return None
 
 
+def fold_constants(network: Network) -> Network | None:
+    """Fold a sum, difference or product with a constant for each channel into the layer with a kernel before it.
+
+    So exporters write batch normalisation; legal where folding that is.
+    """
+    for node in network.nodes:
+        layer = network.producer(node.inputs[0]) if node.kind in ("add", "sub", "mul") else None
+        if layer is None or not _foldable(layer) or not _private(network, layer) or len(node.inputs) != 1:
+            continue
+        shape, constant = network.shapes[node.inputs[0]], node.params["constant"]
+        alone = constant.size == 1 or (constant.size == constant.shape[-1] == shape[-1])
+        if set(node.params) != {"constant"} or constant.ndim > len(shape) or not alone:
+            continue
+        values = np.broadcast_to(np.asarray(constant, np.float64).ravel(), shape[-1:])
+        factor = values if node.kind == "mul" else np.float64(-1.0 if node.attrs.get("reverse", False) else 1.0)
+        offset = np.asarray({"add": values, "mul": 0.0, "sub": -factor * values}[node.kind], np.float64)
+        old = np.asarray(layer.params.get("bias", np.zeros(shape[-1])), np.float64)
+        bias = old * factor + offset
+        params = {**layer.params, "kernel": layer.params["kernel"] * factor, "bias": bias}
+        return _replaced(network, {layer.name: layer.with_(outputs=node.outputs, params=params)}, node)
+    return None
+
+
 _WITH_KERNEL = ("dense", "conv", "conv_transpose")
 """Kinds with a `kernel` (..., inputs, outputs) and a `bias` (outputs,)."""
 
@@ -402,6 +425,7 @@ REWRITES: tuple[Rewrite, ...] = (
     sink_transposes,
     fold_scores,
     fold_batch_norm,
+    fold_constants,
     fold_thresholds,
     hoist_thresholds,
     move_bias,

@@ -49,6 +49,10 @@ class Record:
             raise UnsupportedError(f"layer {self.name!r} ({self.kind}): attribute {attr!r} is missing")
         return default
 
+    def peek(self, attr: str) -> Any:
+        """Return an attribute that a rule takes later."""
+        return self._attrs[attr]
+
     def has(self, attr: str) -> bool:
         """Whether the attribute is there and no rule has taken it."""
         return attr in self._attrs
