@@ -476,3 +476,26 @@ def test_an_input_that_is_read_unquantised_needs_a_type():
 def test_a_stated_type_that_contradicts_the_model_is_an_error():
     with pytest.raises(ModelError, match=r"input 'x': the type s6.1 is stated, but .* \(u4.2 RND_CONV SAT\)"):
         input_quantisers(chain((3,), quantise(u4), relu), "s6.1")
+
+
+def test_batch_normalisations_in_a_row_become_one() -> None:
+    """A scale beside an integer kernel and what is trained behind it; another axis, or another reader, keeps both."""
+    rng = np.random.default_rng(0)
+
+    def norm(net: NetworkBuilder, name: str, x: str, axis: int) -> str:
+        c = net.shape(x)[axis]
+        params = {"gamma": rng.uniform(-2, 2, c), "beta": rng.normal(size=c), "mean": rng.normal(size=c)}
+        params["variance"] = rng.uniform(0.5, 2, c)
+        return net.add("batch_norm", name, [x], {"axis": axis, "epsilon": 0.25}, params)
+
+    for first, second, read, kept in ((0, -2, False, 1), (1, -1, False, 1), (0, 1, False, 2), (1, 1, True, 2)):
+        net = NetworkBuilder("norms")
+        x = net.input("x", (2, 3))
+        middle = norm(net, "a", x, first)
+        end = norm(net, "b", middle, second)
+        network = net.build([end, middle] if read else [end])
+        simpler = prepare(network)
+        assert sum(node.kind == "batch_norm" for node in simpler.nodes) == kept
+        values = rng.normal(size=(5, 2, 3))
+        for ours, theirs in zip(forward(simpler, [values]), forward(network, [values]), strict=True):
+            np.testing.assert_allclose(ours, theirs, rtol=1e-12, atol=1e-12)

@@ -347,6 +347,23 @@ def settle_batch_norm(network: Network) -> Network | None:
     return None
 
 
+def join_batch_norms(network: Network) -> Network | None:
+    """Make one batch normalisation of two along the same axis, such as a kernel's own scale and what follows it."""
+    for node in network.nodes:
+        before = network.producer(node.inputs[0]) if node.kind == "batch_norm" else None
+        if before is None or before.kind != "batch_norm" or not _private(network, before):
+            continue
+        rank = len(network.shapes[node.inputs[0]])
+        if before.attrs.get("output") is not None or (before.attrs.get("axis", -1) - node.attrs.get("axis", -1)) % rank:
+            continue
+        (inner, shift), (outer, offset) = folded(before), folded(node)
+        params = {"gamma": inner * outer, "beta": shift * outer + offset}
+        params |= {"mean": np.zeros_like(outer), "variance": np.ones_like(outer)}
+        joined = node.with_(inputs=before.inputs, attrs={**node.attrs, "epsilon": 0.0}, params=params)
+        return _replaced(network, {node.name: joined}, before)
+    return None
+
+
 def fuse_bounds(network: Network) -> Network | None:
     """Let a saturating quantiser do the work of the ReLU or clip before it.
 
@@ -429,6 +446,7 @@ REWRITES: tuple[Rewrite, ...] = (
     fold_thresholds,
     hoist_thresholds,
     move_bias,
+    join_batch_norms,
     settle_batch_norm,
     fuse_bounds,
     fuse_outputs,
