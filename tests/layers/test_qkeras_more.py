@@ -20,6 +20,7 @@ from hardwire.layers import import_rule
 from hardwire.layers._lowering import lower
 from hardwire.layers._qkeras_activations import activated
 from hardwire.layers._qkeras_spec import read_spec
+from hardwire.layers._qkeras_weights import quantised
 from hardwire.layers.qkeras import _MODULES
 from hardwire.network.graph import NetworkBuilder
 from hardwire.network.prepare import input_quantisers, prepare
@@ -149,3 +150,32 @@ def test_damaged_files_do_no_worse_than_being_refused(tmp_path: Path) -> None:
             except HardwireError as error:
                 refused = str(error)
             assert not refused or layer in refused, (key, junk, refused)
+
+
+@pytest.mark.parametrize("bits", [1, 2, 5])
+@pytest.mark.parametrize("keep", [True, False])
+@pytest.mark.parametrize("alpha", [None, 1, 0.75, 2.0])
+@pytest.mark.parametrize("symmetric", [0, 1])
+def test_quantized_linear_is_its_definition(bits: int, keep: bool, alpha: float | None, symmetric: int) -> None:
+    """QKeras' own words: divide by the scale, clip, round, multiply; the sign where one bit is signed."""
+    text = f"quantized_linear({bits},1,{symmetric},{keep},alpha={alpha})"
+    scale = (alpha or 1) * 2.0 ** (1 - bits + keep)
+    x = QUANTISERS["x"].astype(np.float64)
+    top = 2.0 ** (bits - keep)
+    wanted = np.rint(np.clip(x / scale, keep * (-top + symmetric), top - 1)) * scale
+    if bits == keep:
+        wanted = np.where(x >= 0, scale / 2, -scale / 2)
+    net = NetworkBuilder("net")
+    spec = read_spec(RECORD, "activation", text)
+    network = net.build([activated(RECORD, net, net.input("x", (1,)), spec, "q")])
+    np.testing.assert_array_equal(forward(network, [x[:, None]])[0][:, 0], wanted)
+    kernel = quantised(RECORD, "kernel_quantizer", spec, x.reshape(-1, 4))
+    np.testing.assert_array_equal(kernel.values, wanted.reshape(-1, 4))
+
+
+@pytest.mark.parametrize("text", ["quantized_linear(4)", "quantized_linear(4,alpha='auto')"])
+def test_automatic_scales_of_quantized_linear_are_refused_by_name(text: str) -> None:
+    spec = read_spec(RECORD, "kernel_quantizer", text)
+    assert spec is not None
+    with pytest.raises(UnsupportedError, match=r"'layer'.*kernel_quantizer.*no release"):
+        quantised(RECORD, "kernel_quantizer", spec.trainable(), np.ones((2, 2)))

@@ -57,6 +57,8 @@ class _Nodes:
         match self.spec.kind:
             case "quantized_bits":
                 return self.bits(self.x)
+            case "quantized_linear":
+                return self.linear()
             case "quantized_relu":
                 return self.relu()
             case "quantized_tanh":
@@ -127,6 +129,18 @@ class _Nodes:
         if alpha == 0:
             params = {"constant": np.array(0.0)}
         return self.net.add("mul", f"{self.name}_alpha", [y], {}, params)
+
+    def linear(self) -> str:
+        """Codes times a step that alpha stretches (QKeras after 0.9); one signed bit is half a step up or down."""
+        s = self.settings
+        bits, keep, alpha = int(s["bits"]), int(bool(s["keep_negative"])), self.alpha()
+        if alpha <= 0:
+            raise refuse(self.record, self.attr, self.spec, "a positive alpha is expected")
+        step = alpha * 2.0 ** (int(s["integer"]) - bits + keep)
+        if bits == keep:
+            return self.thresholds([0.0], -step / 2, step)
+        top = 1 << (bits - keep)
+        return self.quantise(self.x, step, keep * (-top + int(s["symmetric"])), top - 1)
 
     def relu(self) -> str:
         """Fixed point from zero up, with a slope below zero, or through QKeras' hard sigmoid."""

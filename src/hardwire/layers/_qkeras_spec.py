@@ -38,6 +38,18 @@ _BINARY = {"alpha": None, "temperature": 6.0, "use_real_sigmoid": True}
 
 SIGNATURES: dict[str, dict[str, Any]] = {
     "quantized_bits": _BITS,
+    "quantized_linear": {
+        "bits": 8,
+        "integer": 0,
+        "symmetric": 1,
+        "keep_negative": True,
+        "alpha": None,
+        "use_stochastic_rounding": False,
+        "scale_axis": None,
+        "qnoise_factor": 1.0,
+        "var_name": None,
+        "use_variables": False,
+    },
     "quantized_relu": {
         "bits": 8,
         "integer": 0,

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from hardwire.fixed import Floats
 from hardwire.layers._qkeras_powers import magnitude_steps
-from hardwire.layers._qkeras_spec import Spec
+from hardwire.layers._qkeras_spec import Spec, refuse
 from hardwire.network.records import Record
 
 Float32s = NDArray[np.float32]
@@ -55,6 +55,10 @@ def quantised(record: Record, attr: str, spec: Spec | None, array: NDArray[Any])
             return _ternary(spec, x)
         case "quantized_po2" | "quantized_relu_po2":
             return Weights(powers(spec, x.astype(np.float64)), np.ones(()))
+    if spec.kind == "quantized_linear" and spec.automatic:
+        raise refuse(
+            record, attr, spec, "its automatic scale is in no release of QKeras; use quantized_bits, or alpha=1"
+        )
     return Weights(_through_nodes(record, attr, spec, x), np.ones(()))
 
 
