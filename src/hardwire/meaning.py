@@ -13,7 +13,7 @@ from hardwire.ir.program import Program
 from hardwire.network.graph import Network
 from hardwire.network.reference import forward_all
 
-_NOISE = 1e-9
+_NOISE = 1e-12
 """Differences below this share of a tensor's largest value are float64's own rounding."""
 _WORK = 100_000_000
 """Values that the interpreter computes at most; it decides how many rows are used."""

@@ -49,9 +49,31 @@ def test_it_compiles_is_proven_and_means_what_the_float_model_means(seed: int, r
     assert found["interpreter"]["mismatches"] == found["emulator_rtl"]["mismatches"] == 0
 
 
-def test_without_a_quantiser_behind_it_the_layer_is_named() -> None:
-    with pytest.raises(RangeError, match=r"layer 'fc'.*more than 62 bits\n  try: a quantiser right after the layer"):
-        hw.compile(network(1, quantised=False, relu=False, scale=1 / 3))
+@given(st.integers(0, 10_000))
+@settings(max_examples=3)
+def test_at_an_output_it_is_rounded_as_finely_as_float32(seed: int) -> None:
+    model = network(seed, quantised=False, relu=False, scale=1 / 3)
+    design = hw.compile(model)
+    x = np.random.default_rng(seed).normal(size=(500, 5)) * 4
+    (wanted,) = forward(model, [x])
+    largest = np.abs(design.predict(x) - wanted).max()
+    assert 0 < largest <= 2.0**-24 * np.abs(model.nodes[-1].params["bias"]).max()
+    assert design.report()["rounded_bias"]["fc"]["largest_error"] == pytest.approx(largest, rel=1e-6)
+    found = design.verify(x, vectors=300, simulator="icarus")
+    assert found["formal"]["proven"]
+    assert found["emulator_rtl"]["mismatches"] == 0
+    assert found["meaning"]["layer"] == "fc"
+    assert found["meaning"]["largest_difference"] == pytest.approx(largest, rel=0.5)
+
+
+def test_between_layers_the_layer_is_named() -> None:
+    net = NetworkBuilder("wide")
+    x = net.add("quantise", "q", [net.input("x", (5,))], {"quantiser": Quantiser.of_type(FixedType.parse("s8.3"))})
+    params = {"kernel": np.ones((5, 4), np.int64), "kernel_scale": np.float64(1 / 3), "bias": np.full(4, 0.1)}
+    x = net.add("dense", "fc", [x], {}, params)
+    x = net.add("argmax", "best", [x], {"axis": 0, "keepdims": True})
+    with pytest.raises(RangeError, match=r"layer 'fc': linear needs"):
+        hw.compile(net.build([x]))
 
 
 def test_types_meet_at_a_power_of_two_too() -> None:

@@ -6,6 +6,7 @@ scale per element. Rules take wires, build one kernel each, and apply it at ever
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
@@ -69,6 +70,7 @@ class Part:
 ElementRule = Callable[[KernelBuilder, list[int], tuple[int, ...]], int]
 """(builder, operand values of this element, element index in the tensor) → result value."""
 
+_FLOAT32_BITS = 24
 _MOST_KINDS = 4
 """Different kernels along an axis up to which positions are grouped by them."""
 
@@ -280,6 +282,26 @@ class Lowering:
         node = Node("identity", name, (), (name,))
         return self.elementwise(node, [Wire(wire.array, wire.index, own)], add, scale, [offset])
 
+    def with_offset_for_port(self, name: str, wire: Wire) -> Wire:
+        """Return an output with its offset added: exact where 62 bits hold it, else rounded as float32 would round it.
+
+        A float bias without a quantiser behind it is summed in float32 by the frameworks; here it becomes a multiple
+        of the weights' products divided by a power of two, to 24 bits. `notes["rounded_bias"]` says so.
+        """
+        try:
+            return self.with_offset_added(name, wire)
+        except RangeError:
+            if wire.offset is None:
+                raise
+        offset, own = np.broadcast_to(wire.offset, wire.shape), wire.scales()
+        finest = max(abs(value) for value in offset.flat) / (1 << _FLOAT32_BITS)
+        shift = max(0, math.ceil(math.log2(max(own.flat) / finest)))
+        scale = each(lambda value: value / (1 << shift), own)
+        rounded = each(lambda value, unit: round(value / unit) * unit, offset, scale)
+        error = max(abs(float(value - exact)) for value, exact in zip(rounded.flat, offset.flat, strict=True))
+        self.notes.setdefault("rounded_bias", {})[name] = {"largest_error": error}
+        return self.with_offset_added(name, Wire(wire.array, wire.index, wire.scale, rounded))
+
     def windows(self, wire: Wire, inner: int) -> Ids:
         """Element indices (positions, k): the last `inner` axes are a window, the axes before it positions."""
         lead = wire.shape[: len(wire.shape) - inner]
@@ -456,7 +478,7 @@ def lower(network: Network, input_quantisers: Mapping[str, Quantiser]) -> Progra
             )
         wires[node.outputs[0]] = wire
     for name in network.outputs:
-        wires[name] = low.settled(without_offset(name))
+        wires[name] = low.settled(low.with_offset_for_port(name, wires[name]))
     outputs = tuple(
         Port(name, wires[name].array, wires[name].index.ravel().astype(np.int32), wires[name].shape)
         for name in network.outputs
