@@ -142,10 +142,9 @@ def test_torch_residual():
     assert [node.kind for node in prepared if node.kind in ("transpose", "batch_norm")] == ["transpose", "transpose"]
 
 
-def test_torch_refusals():
-    """Unequal adaptive windows are named."""
-    with pytest.raises(HardwireError, match="output_size"):
-        load(nn.AdaptiveAvgPool2d(3), example=np.zeros((1, 1, 5, 6), np.float32))
+def test_torch_adaptive_windows_of_unequal_sizes():
+    _torch(nn.AdaptiveAvgPool2d(3), (1, 5, 7))
+    _torch(nn.AdaptiveMaxPool1d(4), (2, 6))
 
 
 _KERAS = [

@@ -134,7 +134,7 @@ def test_signals_to_the_caller_end_the_tool(tmp_path: Path, number: signal.Signa
     try:
         pid = wait_for(tmp_path / "pid")
         caller.send_signal(number)
-        assert caller.wait(20) == status
+        assert caller.wait(90) == status
         assert gone(pid)
     finally:
         caller.kill()
