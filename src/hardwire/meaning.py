@@ -53,9 +53,9 @@ def meaning(network: Network, program: Program, codes: Sequence[Ints]) -> dict[s
 def tap_values(program: Program, codes: Sequence[Ints]) -> dict[str, Floats]:
     """Every tensor that the Program still has, float64 (N, *shape), for input codes (N, elements) per port."""
     store = interpreter.trace(program, codes)
-    found = {}
+    found: dict[str, Floats] = {}
     for tap in program.taps:
-        values = store[tap.array][:, tap.index] * tap.scale.astype(np.float64)
+        values = store[tap.array][:, tap.index].astype(np.float64) * tap.scale.astype(np.float64)
         if tap.offset is not None:
             values = values + tap.offset.astype(np.float64)
         found[tap.name] = values.reshape(len(values), *tap.shape)

@@ -10,7 +10,6 @@ import pytest
 import torch
 from torch import nn
 
-from hardwire.errors import HardwireError
 from hardwire.frontends import load
 from hardwire.network.prepare import prepare
 from hardwire.network.reference import forward

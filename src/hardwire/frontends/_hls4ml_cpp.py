@@ -184,7 +184,8 @@ class Parser:
 
     def until(self, *ends: str) -> Tokens:
         """Take tokens up to one of `ends` outside of brackets, which is not taken."""
-        start, stack = self.at, []
+        start = self.at
+        stack: list[str] = []
         while self.at < len(self.tokens):
             token = self.tokens[self.at]
             if not stack and token in ends:
@@ -648,7 +649,7 @@ def _operate(operator: str, left: int | float | str, right: int | float | str) -
     a, b = _number(left), _number(right)
     if operator == "/" and isinstance(a, int) and isinstance(b, int):
         return abs(a) // abs(b) * (1 if (a < 0) == (b < 0) else -1)
-    return {
+    meanings: dict[str, Callable[[], int | float]] = {
         "||": lambda: int(bool(a) or bool(b)),
         "&&": lambda: int(bool(a) and bool(b)),
         "<": lambda: int(a < b),
@@ -660,7 +661,8 @@ def _operate(operator: str, left: int | float | str, right: int | float | str) -
         "*": lambda: a * b,
         "/": lambda: a / b,
         "%": lambda: a % b,
-    }[operator]()
+    }
+    return meanings[operator]()
 
 
 _FUNCTIONS: dict[str, Callable[..., int | float]] = {

@@ -164,7 +164,9 @@ class Walker:
         function = call.function.removeprefix("::")
         short = function.rpartition("::")[2]
         text = ",".join("".join(argument) for argument in call.arguments)
-        inputs, outputs, arrays, numbers, kinds = [], [], {}, {}, []
+        inputs, outputs, kinds = [], [], []
+        arrays: dict[str, Any] = {}
+        numbers: dict[str, Any] = {}
         weight_types = []
         for argument in call.arguments:
             name = self._name(argument)
@@ -204,7 +206,7 @@ class Walker:
             "template": tuple(template),
             "weight_types": tuple(weight_types),
             "numbers": tuple(self.scope.number(part) for part in call.template if part and part[0][0].isdigit()),
-            "library": self.scope.library(),
+            "release": self.scope.release(),
         }
         record = Record(layer, short, tuple(inputs), {**self._config(call), **numbers}, arrays, versions)
         rule = import_rule("hls4ml", short)

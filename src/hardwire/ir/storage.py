@@ -103,12 +103,8 @@ def load_program(path: Path) -> tuple[Program, dict[str, NDArray[Any]]]:
             found.append(Port(entry["name"], entry["array"], index, tuple(entry["shape"]), quantiser))
     taps = []
     for i, entry in enumerate(meta["taps"]):
-        scale, offset = (
-            _spread(entry[key], members[f"taps/{i}/{key}"]) if key in entry else None for key in ("scale", "offset")
-        )
-        if scale is None:
-            raise ModelError(f"{path}: tensor {entry['name']!r} has no scale", hint="compile the model again")
-        index = members[f"taps/{i}/index"]
+        index, scale = members[f"taps/{i}/index"], _spread(entry["scale"], members[f"taps/{i}/scale"])
+        offset = _spread(entry["offset"], members[f"taps/{i}/offset"]) if "offset" in entry else None
         taps.append(Tap(entry["name"], entry["array"], index, tuple(entry["shape"]), scale, offset))
     inputs, outputs = tuple(ports["inputs"]), tuple(ports["outputs"])
     program = Program(meta["name"], arrays, kernels, tuple(steps), inputs, outputs, meta["notes"], tuple(taps))

@@ -50,7 +50,7 @@ def attend(
         # The same queries for every example: the kernel of a dense layer on the keys.
         rank = len(net.shape(key))
         fixed = without_leading(record, query, rank, "a query")
-        *lead, s, d = "abcdefghij"[:rank]
+        *lead, s, d = list("abcdefghij"[:rank])
         kernel = np.broadcast_to(fixed, (*net.shape(key)[:-2], *fixed.shape[-2:]))
         equation = f"Z{''.join(lead)}{s}{d},{''.join(lead)}t{d}->Z{''.join(lead)}t{s}"
         scores = net.add("einsum", f"{name}_scores", [key], {"equation": equation}, {"kernel": kernel})
@@ -154,7 +154,7 @@ def projected(
     """`x` (…, T, d) through a kernel (d, …) with a bias (…), the kernel's further axes as one."""
     if net.shape(x)[-1] != len(kernel):
         raise _unfit(record, f"the kernel {name!r}", kernel.shape, net.shape(x))
-    params = {"kernel": kernel.reshape(len(kernel), -1)}
+    params: dict[str, NDArray[Any]] = {"kernel": kernel.reshape(len(kernel), -1)}
     if bias is not None:
         params["bias"] = bias.reshape(-1)
     return net.add("dense", f"{record.name}_{name}", [x], {}, params)
