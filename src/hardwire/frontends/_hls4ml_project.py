@@ -20,7 +20,7 @@ _MAX_FILE = 1 << 30
 _MAX_TOTAL = 2 << 30
 _WANTED = (".h", ".hpp", ".cpp", ".txt", ".yml", ".yaml")
 _SKIPPED = frozenset(("nnet_utils", "ap_types", "ac_types", "ac_math", "ac_simutils", "tb_data", "build", "hls4ml_prj"))
-_KEPT = ("nnet_activation.h", "nnet_batchnorm.h", "nnet_merge.h")
+KEPT = ("nnet_activation.h", "nnet_batchnorm.h", "nnet_merge.h", "nnet_mult.h", "nnet_pooling.h")
 """Files of the library by whose text releases of hls4ml that compute differently are told apart."""
 
 
@@ -79,7 +79,7 @@ def read_project(source: Path) -> Project:
             settings, shapes = _settings(found[name]), _shapes(found[name])
         elif path.is_relative_to(home):
             files[str(path.relative_to(home))] = found[name]
-            if path.name in _KEPT:
+            if path.name in KEPT:
                 continue
             digest.update(f"{path.relative_to(home)}\0{found[name]}\0".encode())
     return Project(label, files, settings, shapes, digest.hexdigest())
@@ -100,7 +100,7 @@ def _shapes(text: str) -> dict[str, tuple[int, ...]]:
 def _wanted(path: PurePosixPath) -> bool:
     if path.suffix not in _WANTED:
         return False
-    return path.name in _KEPT or not _SKIPPED.intersection(path.parts[:-1])
+    return path.name in KEPT or not _SKIPPED.intersection(path.parts[:-1])
 
 
 def _directory(source: Path, label: str) -> Iterator[tuple[str, str]]:

@@ -24,7 +24,7 @@ from hardwire.frontends._hls4ml_cpp import (
     tokenise,
     without_comments,
 )
-from hardwire.frontends._hls4ml_project import Project
+from hardwire.frontends._hls4ml_project import KEPT, Project
 from hardwire.layers._hls4ml_types import INT, Fixed
 
 _ROUNDINGS = {
@@ -46,6 +46,13 @@ _OVERFLOWS = {
 _STREAMS = ("hls::stream", "stream", "ac_channel", "sycl::ext::intel::pipe")
 _ARRAYS = ("nnet::array", "std::array", "array")
 _NUMBERS = re.compile(r"[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?")
+_NEWEST = (1, 3)
+_RELEASES = (
+    ((0, 7), ("datareg>threshold[norm_index]",)),
+    ((0, 8), ("ap_fixed<W,I>avg(",)),
+    ((1, 1), ("res_T(1.0507009873554804934193349852946)", "/(res_T)2", "(x-CONFIG_T::n_in/2)*2")),
+)
+"""Text of the library (without blanks) by which a release is known, that of selu, average and binary products."""
 
 
 @dataclass(frozen=True)
@@ -65,21 +72,26 @@ class Scope:
         self.unit = unit
         self.macros = macros
         self.label = f"model {project.label}"
-        self._library: str | None = None
+        self._release: tuple[int, int] | None = None
         self._weights: dict[str, tuple[str, int | None, list[str]] | None] = {}
 
-    def library(self) -> str:
-        """Text of the library files that tell releases of hls4ml apart, without blanks; empty where they are missing.
+    def release(self) -> tuple[int, int]:
+        """Return the newest release of hls4ml whose library computes as this project's does.
 
-        Products of three types, up to hls4ml 0.6, are seen in the configs as well.
+        It is seen in the text of the library where that lies in the project, else as far as the configs tell.
         """
-        if self._library is None:
-            names = ("nnet_activation.h", "nnet_batchnorm.h", "nnet_merge.h")
-            found = [text for file, text in self.project.files.items() if file.rpartition("/")[2] in names]
+        if self._release is None:
+            found = [text for file, text in self.project.files.items() if file.rpartition("/")[2] in KEPT]
+            configs = self.project.text("parameters.h")
             text = re.sub(r"\s", "", without_comments("\n".join(found)))
-            old = re.search(r"class\s+x_T,\s*class\s+y_T,\s*class\s+res_T", self.project.text("parameters.h"))
-            self._library = text + ("THREE_TYPES" if old else "")
-        return self._library
+            if re.search(r"class\s+x_T,\s*class\s+y_T,\s*class\s+res_T", configs):  # products of three types
+                self._release = (0, 6)
+            elif text:
+                marked = (release for release, marks in _RELEASES if any(mark in text for mark in marks))
+                self._release = next(marked, _NEWEST)
+            else:
+                self._release = (0, 8) if "nnet::dense_config" in configs and "kernel =" not in configs else _NEWEST
+        return self._release
 
     # --- constants
 

@@ -72,7 +72,7 @@ class Layer:
         self.inputs = [Term(tensor, kind) for tensor, kind in zip(record.inputs, types, strict=True)]
         self.outputs: Sequence[Output] = record.versions["outputs"]
         self.stream: bool = record.versions["stream"]
-        self.library: str = record.versions["library"]
+        self.release: tuple[int, int] = record.versions["release"]
         record.ignore(*_COSTS)
 
     @property

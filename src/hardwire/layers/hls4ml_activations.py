@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable
 from decimal import Decimal, localcontext
 from functools import cache
@@ -203,8 +202,7 @@ def _selu_rule(record: Record, net: NetworkBuilder) -> str:
     size, table = table_of(layer)
     x = float32(-8.0 * np.arange(size) / float32(size))
     low = layer.lookup(negative_index(layer, layer.x, size), table(_selu(x)), table)
-    old = "res_T(1.0507009873554804934193349852946)" in layer.library
-    kind = layer.x.type if layer.stream else layer.result if old else Fixed(False, 16, 1)
+    kind = layer.x.type if layer.stream else layer.result if layer.release < (1, 2) else Fixed(False, 16, 1)
     scale = float(kind(1.0507009873554804934))
     high = layer.scaled(layer.x, scale, kind)
     return layer.assign(layer.where(layer.compared(layer.x, "greater_equal", 0.0), high, low))
@@ -228,17 +226,12 @@ def _hard(record: Record, net: NetworkBuilder) -> str:
     return layer.assign(y)
 
 
-def _plain(layer: Layer) -> str:
-    """Library text without pragmas, which stand between the statements that are looked for."""
-    return re.sub(r"#pragmaHLS[A-Z_]+", "", layer.library)
-
-
 @imports("hls4ml", "binary_tanh")
 def _binary_tanh(record: Record, net: NetworkBuilder) -> str:
     """1 from 0 on, else -1, which an `ap_uint<1>` holds as 0."""
     layer = Layer(record, net)
     record.ignore("n_in", "table_size", "table_t")
-    old = "res_Tcache;for(intii=0;ii<CONFIG_T::n_in;ii++){datareg=data[ii];if(datareg>0)" in _plain(layer)
+    old = layer.release < (1, 2)
     bit = Term(layer.compared(layer.x, "greater" if old else "greater_equal", 0.0), _BIT)
     if layer.result.bit and not old:
         return bit.tensor

@@ -40,6 +40,12 @@ def product_terms(layer: Layer, product: str, weights: Matrix) -> tuple[Matrix, 
 
 def exponential_weights(layer: Layer, pairs: Matrix, x: Fixed) -> Matrix:
     """Values of (sign, exponent) weights; refused where the shift leaves the product's type."""
+    if layer.release < (0, 7):
+        raise UnsupportedError(
+            f"layer {layer.name!r} ({layer.record.kind}): exponential weights of hls4ml up to 0.6, which cut every "
+            "shifted input to the input's type, are not supported",
+            hint="write the project with hls4ml 0.8 or newer",
+        )
     if pairs.ndim != 2 or pairs.shape[1] != 2:
         raise UnsupportedError(f"layer {layer.name!r}: exponential weights that are no pairs of sign and exponent")
     exponents = pairs[:, 1]
@@ -84,9 +90,12 @@ def dense_result(layer: Layer, total: Term, n_in: int, binary: bool) -> Term:
     """`nnet::cast`: a sum of equal bits counts matches, `2 · matches - n` is the sum of the signs."""
     if not binary:
         return total
-    bits = max(0, n_in - 1).bit_length() + 2
-    signs = layer.shifted(layer.scaled(total, 2.0, Fixed(True, 32, 32)), -float(n_in), Fixed(True, 32, 32))
-    return layer.cast(signs, Fixed(True, bits, bits, Rounding.TRN_ZERO), "signs")
+    bits, wide = max(0, n_in - 1).bit_length() + 2, Fixed(True, 32, 32)
+    kind = Fixed(True, bits, bits, Rounding.TRN_ZERO)
+    if layer.release < (1, 2):  # half of the bits, rounded down, was taken off first
+        total = layer.cast(layer.shifted(total, -float(n_in // 2), wide), kind, "matches")
+        return layer.cast(layer.scaled(total, 2.0, wide), kind, "signs")
+    return layer.cast(layer.shifted(layer.scaled(total, 2.0, wide), -float(n_in), wide), kind, "signs")
 
 
 def kernel_sums(
@@ -180,12 +189,17 @@ def _normalize(record: Record, net: NetworkBuilder) -> str:
     product = layer.word("product", "mult", *PRODUCTS)
     n_in, channels = layer.integer("n_in"), layer.integer("n_filt", -1)
     x = by_channel(layer, layer.x, n_in, channels)
-    scale, scale_type = layer.array(0), layer.weight_type(0)
+    if product == "weight_exponential":
+        scale = exponential_weights(layer, layer.array(0), layer.x.type)
+        reach = int(np.abs(np.log2(np.abs(scale))).max()) + 2
+        scale_type, product = Fixed(True, 2 * reach, reach), "mult"
+    else:
+        scale, scale_type = layer.array(0), layer.weight_type(0)
     factor, offset = product_terms(layer, product, scale)
     y = layer.scaled(x, factor, scale_type)
     if offset is not None:
         y = layer.shifted(y, offset, scale_type)
-    if "THREE_TYPES" in layer.library:  # up to hls4ml 0.6 a product was cast before the bias was added
+    if layer.release < (0, 7):  # a product was cast before the bias was added
         y = layer.cast(y, layer.result, "product_cast")
     return layer.assign(layer.shifted(y, layer.array(1), layer.weight_type(1)))
 
@@ -204,8 +218,7 @@ def _normalize_binary_tanh(record: Record, net: NetworkBuilder) -> str:
     record.ignore("n_scale_bias", "accum_t")
     x = by_channel(layer, layer.x, layer.integer("n_in"), layer.integer("n_filt", -1))
     thresholds = layer.x.type(layer.array(0))
-    strict = "datareg>threshold[norm_index]" in layer.library  # up to hls4ml 0.6
-    return layer.compared(x, "greater" if strict else "greater_equal", thresholds)
+    return layer.compared(x, "greater" if layer.release < (0, 8) else "greater_equal", thresholds)
 
 
 @imports("hls4ml", "normalize_ternary_tanh")

@@ -40,7 +40,7 @@ def _merge(record: Record, net: NetworkBuilder) -> str:
         return layer.assign(layer.sub(a, b))
     if record.kind == "multiply":
         return layer.assign(layer.mul(a, b))
-    if record.kind == "average" and "/(res_T)2" in layer.library:  # up to hls4ml 1.0
+    if record.kind == "average" and layer.release < (1, 2):
         two = float(layer.result(2.0))
         return layer.assign(divided(layer, layer.add(a, b), two, layer.result))
     if record.kind == "average":

@@ -51,11 +51,12 @@ def pooled(layer: Layer, x: Term, accum: Fixed, operation: str, count: Floats | 
 
 
 def _accumulator(layer: Layer, operation: str) -> Fixed:
-    """Take `accum_t`; before hls4ml 1.0 there was none, and an average of a plain `ap_fixed` had room for its sum."""
-    if layer.record.has("accum_t") or layer.stream or operation == "Max":
-        return layer.type("accum_t", layer.x.type)
+    """Take `accum_t`; before hls4ml 1.0 arrays had none, and an average of a plain `ap_fixed` had room for its sum."""
     kind = layer.x.type
-    plain = kind.signed and kind == kind.plain()
+    if layer.stream or (layer.release >= (1, 0) and layer.record.has("accum_t")):
+        return layer.type("accum_t", kind)
+    layer.record.ignore("accum_t")
+    plain = kind.signed and kind == kind.plain() and operation == "Average"
     return Fixed(True, kind.width + 32, kind.integer + 32) if plain else kind
 
 
@@ -63,7 +64,7 @@ def _accumulator(layer: Layer, operation: str) -> Fixed:
 def _pooling(record: Record, net: NetworkBuilder) -> str:
     """`poolingNd_cl(data, res)`."""
     layer = Layer(record, net)
-    record.ignore("implementation", "filt_width", "filt_height", "n_chan", "n_out", "out_width", "out_height")
+    record.ignore("reuse", "implementation", "filt_width", "filt_height", "n_chan", "n_out", "out_width", "out_height")
     operation = layer.word("pool_op", "Max", "Max", "Average")
     count_padding = bool(record.take("count_pad", 0))
     accum = _accumulator(layer, operation)
@@ -86,6 +87,11 @@ def _pooling(record: Record, net: NetworkBuilder) -> str:
     turned = layer.turned(windows, (*range(rank - 2), rank - 1, rank - 2))
     taps = int(np.prod(window.size))
     count: Floats | float = float(taps)
+    if padded and operation == "Average" and not layer.stream and layer.release < (1, 0):
+        raise UnsupportedError(
+            f"layer {layer.name!r} ({record.kind}): an average over padding by hls4ml up to 0.8 is not supported",
+            hint="write the project with a newer hls4ml, or read the model that it was made from",
+        )
     if padded and not count_padding and operation == "Average":
         inside = np.pad(np.ones(window.spatial), window.padding)
         steps = [np.arange(0, n - k + 1, s) for n, k, s in zip(inside.shape, window.size, window.strides, strict=True)]
@@ -101,6 +107,7 @@ def _global_pooling(record: Record, net: NetworkBuilder) -> str:
     """`global_poolingNd_cl(data, res)`; in a stream the running maximum starts from the lowest value of `accum_t`."""
     layer = Layer(record, net)
     record.ignore("pad_left", "pad_right", "pad_top", "pad_bottom", "stride_width", "stride_height", "implementation")
+    record.ignore("reuse")
     record.ignore("pool_width", "pool_height", "n_out", "out_width", "out_height", "count_pad", "filt_width", "n_chan")
     operation = layer.word("pool_op", "Max", "Max", "Average")
     accum = _accumulator(layer, operation)
