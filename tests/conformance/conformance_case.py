@@ -99,21 +99,22 @@ def ready(case: Case, folder: Path) -> Ready:
 
 
 def check(found: Ready) -> float:
-    """Assert that the emulator's outputs are the framework's; return the largest difference."""
+    """Assert that the emulator's outputs are the framework's; return the largest difference by the outputs' span."""
     assert not found.built.tolerance or found.built.why, "a tolerance needs its reason"
     exact = not found.network.quantised
     design = hw.compile(found.network, exact=exact, input_type=found.types or None, backend="emulator")
     outputs = design.predict(tuple(found.built.inputs) if len(found.built.inputs) > 1 else found.built.inputs[0])
     outputs = outputs if isinstance(outputs, tuple) else (outputs,)
     assert len(outputs) == len(found.built.expected)
-    worst = 0.0
+    worst = share = 0.0
     for ours, theirs in zip(outputs, found.built.expected, strict=True):
         theirs = np.asarray(theirs, np.float64)
         assert ours.shape == theirs.shape, (ours.shape, theirs.shape)
         assert np.ptp(theirs) > 0, "the model's answer never changes: the case shows nothing"
-        worst = max(worst, float(np.abs(ours - theirs).max()))
+        largest = float(np.abs(ours - theirs).max())
+        worst, share = max(worst, largest), max(share, largest / float(np.ptp(theirs)))
     assert worst <= found.built.tolerance, f"{found.case.name}: differs by {worst:.3g}"
-    return worst
+    return share
 
 
 @cache
