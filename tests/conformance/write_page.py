@@ -35,7 +35,7 @@ All of them run side by side on the engines, which agree in every bit:
 
 ## Layers
 
-Every layer's examples on every engine, on the corners of their inputs' ranges and random vectors; – was not run, ≈ marks
+Every layer's examples on every engine, on the corners of their inputs' ranges and random vectors. – was not run; ≈ is
 a float meaning that is not exact, with the largest difference seen.
 
 {layers}
