@@ -22,6 +22,8 @@ _WANTED = (".h", ".hpp", ".cpp", ".txt", ".yml", ".yaml")
 _SKIPPED = frozenset(("nnet_utils", "ap_types", "ac_types", "ac_math", "ac_simutils", "tb_data", "build", "hls4ml_prj"))
 KEPT = ("nnet_activation.h", "nnet_batchnorm.h", "nnet_merge.h", "nnet_mult.h", "nnet_pooling.h")
 """Files of the library by whose text releases of hls4ml that compute differently are told apart."""
+GENERATED = "nnet_code_gen.h"
+"""Functions written for one project."""
 
 
 @dataclass(frozen=True)
@@ -100,7 +102,7 @@ def _shapes(text: str) -> dict[str, tuple[int, ...]]:
 def _wanted(path: PurePosixPath) -> bool:
     if path.suffix not in _WANTED:
         return False
-    return path.name in KEPT or not _SKIPPED.intersection(path.parts[:-1])
+    return path.name in (*KEPT, GENERATED) or not _SKIPPED.intersection(path.parts[:-1])
 
 
 def _directory(source: Path, label: str) -> Iterator[tuple[str, str]]:

@@ -24,8 +24,10 @@ from hardwire.frontends._hls4ml_cpp import (
     tokenise,
     without_comments,
 )
-from hardwire.frontends._hls4ml_project import KEPT, Project
+from hardwire.frontends._hls4ml_generated import functions, windows
+from hardwire.frontends._hls4ml_project import GENERATED, KEPT, Project
 from hardwire.layers._hls4ml_types import INT, Fixed
+from hardwire.layers.hls4ml_generated import Code
 
 _ROUNDINGS = {
     "TRN": Rounding.TRN,
@@ -73,6 +75,8 @@ class Scope:
         self.macros = macros
         self.label = f"model {project.label}"
         self._release: tuple[int, int] | None = None
+        self._generated: dict[str, Code] | None = None
+        self._windows: dict[str, list[list[int]]] | None = None
         self._weights: dict[str, tuple[str, int | None, list[str]] | None] = {}
 
     def release(self) -> tuple[int, int]:
@@ -92,6 +96,25 @@ class Scope:
             else:
                 self._release = (0, 8) if "nnet::dense_config" in configs and "kernel =" not in configs else _NEWEST
         return self._release
+
+    def generated(self, name: str) -> Code | None:
+        """Return a function that hls4ml generated for this project."""
+        if self._generated is None:
+            self._generated = functions(self._code(), self._named_type)
+        return self._generated.get(name)
+
+    def windows(self, name: str) -> list[list[int]] | None:
+        """Return the windows that a generated `fill_buffer` collects."""
+        if self._windows is None:
+            self._windows = windows(self._code())
+        return self._windows.get(name)
+
+    def _code(self) -> str:
+        files = [text for file, text in self.project.files.items() if file.rpartition("/")[2] == GENERATED]
+        return "\n".join(files)
+
+    def _named_type(self, text: str) -> Fixed:
+        return self._element(self.type(tuple(tokenise(text, self.label))), (text,))
 
     # --- constants
 
@@ -229,6 +252,8 @@ class Scope:
         return kind.partition("<")[0] if isinstance(kind, str) else kind
 
     def _member_value(self, tokens: Tokens, struct: Struct) -> Any:
+        if tokens[:1] == ("{",) and tokens[-1:] == ("}",):  # `perm[3] = {2, 0, 1}`
+            return tuple(int(float(number)) for number in _NUMBERS.findall(" ".join(tokens)))
         try:
             value = self.number(tokens, struct)
         except ModelError:

@@ -208,8 +208,18 @@ class Walker:
             "numbers": tuple(self.scope.number(part) for part in call.template if part and part[0][0].isdigit()),
             "release": self.scope.release(),
         }
-        record = Record(layer, short, tuple(inputs), {**self._config(call), **numbers}, arrays, versions)
-        rule = import_rule("hls4ml", short)
+        config = self._config(call)
+        inner = config.get("mult_config")
+        kernels = [config.get("dense_da"), inner.get("kernel") if isinstance(inner, dict) else None]
+        own = re.search(r"\bdense_da_(?:wrapper_)?(\w+)", " ".join(str(kernel) for kernel in kernels))
+        code = None
+        if own is not None or import_rule("hls4ml", short) is None:
+            code = self.scope.generated(f"dense_da_{own[1]}" if own is not None else short)
+        versions["code"] = code
+        versions["windows"] = self.scope.windows(str(config.get("fill_buffer"))) if own is not None else None
+        kind = "generated" if code is not None and "conv" not in short else short
+        record = Record(layer, kind, tuple(inputs), {**config, **numbers}, arrays, versions)
+        rule = import_rule("hls4ml", kind)
         if rule is None:
             raise UnsupportedError(
                 f"layer {layer!r}: the function nnet::{short} of hls4ml is not supported",

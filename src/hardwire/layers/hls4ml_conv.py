@@ -15,6 +15,7 @@ from hardwire.layers._base import imports
 from hardwire.layers._hls4ml import Layer, Term
 from hardwire.layers._hls4ml_types import Fixed
 from hardwire.layers.hls4ml_dense import Matrix, dense_result, kernel_sums, matrix_config, product_terms, sums
+from hardwire.layers.hls4ml_generated import computed
 from hardwire.network.graph import NetworkBuilder
 from hardwire.network.records import Record
 
@@ -86,7 +87,7 @@ def _matrix(layer: Layer, config: dict[str, Any]) -> dict[str, Any]:
         key: config.pop(key) for key in ("product", "accum_t", "strategy", "reuse_factor") if key in config
     }
     kernel = config.pop("conv_kernel", None) or inner.get("kernel", "")
-    if "BatchedDense" in str(kernel):
+    if "BatchedDense" in str(kernel) or "pointwise_conv_" in str(kernel):  # written code that splits the positions
         kernel = "DenseLatency"
     return matrix_config(layer, {**inner, **outer, "kernel": kernel, "product": inner.get("product", "mult")})
 
@@ -95,6 +96,11 @@ def convolution(layer: Layer, x: Term, config: dict[str, Any], weights: Matrix, 
     """Every window times the kernel's matrix; the config's members are taken."""
     window = Window(config, layer)
     outputs = window.take("n_filt")
+    code = layer.record.versions["code"]
+    if code is not None:  # distributed arithmetic
+        for key in ("mult_config", "conv_kernel", "product", "accum_t", "strategy", "reuse_factor"):
+            config.pop(key, None)
+        return computed(layer, code, window.rows(x))
     done = _matrix(layer, config)
     n_in = int(np.prod(window.size)) * window.channels
     return kernel_sums(layer, window.rows(x), weights, bias, done, n_in, outputs)

@@ -170,15 +170,40 @@ def own_config(record: Record, *keys: str) -> dict[str, Any]:
     return {key: record.take(key) for key in keys if record.has(key)}
 
 
-@imports("hls4ml", "dense")
+@imports("hls4ml", "dense", "dense_latency", "dense_resource", "dense_large")
 def _dense(record: Record, net: NetworkBuilder) -> str:
     """`dense(data, res, weights, biases)`."""
     config = own_config(record, *_DENSE)
+    if record.kind != "dense":  # before hls4ml 0.5 the function said the strategy
+        config["strategy"] = record.kind.removeprefix("dense_")
     layer = Layer(record, net)
     record.ignore("weight_t", "bias_t")
     n_in, n_out = layer.integer("n_in"), layer.integer("n_out")
     total = kernel_sums(layer, layer.x, layer.array(0), layer.array(1), matrix_config(layer, config), n_in, n_out)
     return layer.assign(total)
+
+
+@imports("hls4ml", "dense_compressed")
+def _dense_compressed(record: Record, net: NetworkBuilder) -> str:
+    """`dense_compressed(data, res, weights, biases)`: triples of row, column, weight."""
+    config = own_config(record, *_DENSE)
+    layer = Layer(record, net)
+    record.ignore("weight_t", "bias_t")
+    done = matrix_config(layer, {**config, "strategy": "latency"})
+    shape, triples = (layer.integer("n_in"), layer.integer("n_out")), layer.array(0)
+    if triples.ndim != 2 or triples.shape[1] != 3 or done["product"] != "mult":
+        raise UnsupportedError(f"layer {layer.name!r} ({record.kind}): weights that are no (row, column, value)")
+    if done["accum_t"].overflow is not Overflow.WRAP:
+        raise UnsupportedError(
+            f"layer {layer.name!r} ({record.kind}): compressed weights with a saturating accumulator",
+            hint="an accumulator that wraps, whose result does not depend on the order of sums",
+        )
+    rows, columns = (triples[:, i].astype(np.int64) for i in range(2))
+    if len(rows) and (rows.max() >= shape[0] or columns.max() >= shape[1]):
+        raise UnsupportedError(f"layer {layer.name!r} ({record.kind}): a weight outside of {shape[0]} × {shape[1]}")
+    kernel = np.zeros(shape)
+    kernel[rows, columns] = triples[:, 2]
+    return layer.assign(sums(layer, layer.x, kernel, layer.array(1), done["accum_t"]))
 
 
 @imports("hls4ml", "normalize")

@@ -11,14 +11,10 @@ neither its libraries nor `ap_types`). Beside it a `.npz`: inputs `x0, x1, …` 
 from __future__ import annotations
 
 import ctypes
-import gzip
-import io
 import os
 import re
-import shutil
 import subprocess
 import sys
-import tarfile
 import tempfile
 from pathlib import Path
 
@@ -27,10 +23,9 @@ os.environ["KERAS_BACKEND"] = "torch"
 import hls4ml
 import keras
 import numpy as np
+from packing import KEPT, keep
 
-HERE = Path(__file__).parent
 L = keras.layers
-KEPT = ("defines.h", "parameters.h")
 
 
 def seeded(model, seed=1):
@@ -78,38 +73,6 @@ def write(name, model, types=None, rows=24, **options):
         xs = inputs(model, rows)
         ys = hls_model.predict([np.ascontiguousarray(x) for x in xs] if len(xs) > 1 else xs[0])
         keep(Path(folder), name, xs, ys if isinstance(ys, list) else [ys])
-
-
-def keep(folder, name, xs, ys):
-    """Store a project's own text, packed but for `mlp`, and the vectors."""
-    (folder / "kept" / "firmware" / "weights").mkdir(parents=True)
-    for file in (*KEPT, "myproject.cpp"):
-        shutil.copy(folder / "firmware" / file, folder / "kept" / "firmware" / file)
-    for path in sorted((folder / "firmware" / "weights").iterdir()):
-        shutil.copy(path, folder / "kept" / "firmware" / "weights")
-    text = (folder / "hls4ml_config.yml").read_text()
-    lines = [line for line in text.splitlines() if str(folder) not in line]
-    (folder / "kept" / "hls4ml_config.yml").write_text("\n".join(lines) + "\n")
-    if name == "mlp":
-        shutil.rmtree(HERE / name, ignore_errors=True)
-        shutil.copytree(folder / "kept", HERE / name)
-    else:
-        pack(folder / "kept", HERE / f"{name}.tar.gz")
-    arrays = {f"x{i}": x for i, x in enumerate(xs)} | {f"y{i}": np.asarray(y) for i, y in enumerate(ys)}
-    np.savez_compressed(HERE / f"{name}.npz", **arrays)
-    print(name, [np.shape(y) for y in ys], flush=True)
-
-
-def pack(folder, target):
-    """Write a directory as a `.tar.gz` whose bytes depend on its files alone."""
-    raw = io.BytesIO()
-    with tarfile.open(fileobj=raw, mode="w") as tar:
-        for path in sorted(folder.rglob("*")):
-            if path.is_file():
-                info = tarfile.TarInfo(path.relative_to(folder).as_posix())
-                info.size = path.stat().st_size
-                tar.addfile(info, io.BytesIO(path.read_bytes()))
-    target.write_bytes(gzip.compress(raw.getvalue(), mtime=0))
 
 
 # --- models
