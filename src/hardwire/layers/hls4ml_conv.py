@@ -72,10 +72,12 @@ class Window:
         attrs = {"size": self.size, "strides": self.strides, "dilation": self.dilation}
         return Term(layer.node("patches", "windows", [y.tensor], attrs), x.type)
 
-    def rows(self, x: Term) -> Term:
-        """Windows as rows, (*positions, taps · channels)."""
+    def rows(self, x: Term, *, channels_first: bool = False) -> Term:
+        """Windows as rows, (*positions, taps · channels), or channels · taps."""
         y = self.patches(x)
         *places, taps, channels = self.layer.shape(y)
+        if channels_first:
+            y = self.layer.turned(y, (*range(len(places)), len(places) + 1, len(places)))
         return self.layer.view(y, (*places, taps * channels))
 
 
@@ -103,7 +105,8 @@ def convolution(layer: Layer, x: Term, config: dict[str, Any], weights: Matrix, 
         return computed(layer, code, window.rows(x))
     done = _matrix(layer, config)
     n_in = int(np.prod(window.size)) * window.channels
-    return kernel_sums(layer, window.rows(x), weights, bias, done, n_in, outputs)
+    rows = window.rows(x, channels_first=layer.record.kind == "conv_2d_large_cl")
+    return kernel_sums(layer, rows, weights, bias, done, n_in, outputs)
 
 
 def depthwise(layer: Layer, x: Term, config: dict[str, Any], weights: Matrix, bias: Matrix) -> Term:
@@ -153,10 +156,15 @@ def _finish(layer: Layer, config: dict[str, Any]) -> None:
             raise layer.record.unsupported(key, value, "is not understood")
 
 
-@imports("hls4ml", "conv_1d_cl", "conv_2d_cl", "pointwise_conv_1d_cl", "pointwise_conv_2d_cl")
+_OF_STRATEGIES = ("conv_1d_latency_cl", "conv_2d_latency_cl", "conv_2d_large_cl")
+
+
+@imports("hls4ml", "conv_1d_cl", "conv_2d_cl", "pointwise_conv_1d_cl", "pointwise_conv_2d_cl", *_OF_STRATEGIES)
 def _conv(record: Record, net: NetworkBuilder) -> str:
-    """`conv_Nd_cl(data, res, weights, biases)`."""
+    """`conv_Nd_cl(data, res, weights, biases)`; before hls4ml 0.5 its name said the strategy."""
     config = _config(record)
+    if record.kind in _OF_STRATEGIES:
+        config["strategy"] = record.kind.split("_")[2]
     layer = Layer(record, net)
     total = convolution(layer, layer.x, config, layer.array(0), layer.array(1))
     _finish(layer, config)

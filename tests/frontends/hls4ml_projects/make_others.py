@@ -257,6 +257,12 @@ def keras_model(name):
         h = layers.AveragePooling2D(3, name="p2")(layers.Activation("tanh", name="t2")(h))
         h = layers.Activation("sigmoid", name="s1")(layers.Dense(5, name="f1")(layers.Flatten(name="fl")(h)))
         return keras.Model(x, layers.Activation("softmax", name="sm")(layers.Dense(3, name="f2")(h)))
+    if name == "functions":
+        x = keras.Input((6,), name="x")
+        h = layers.LeakyReLU(alpha=0.3, name="l1")(layers.Dense(7, name="f1")(x))
+        h = layers.Activation("softplus", name="sp")(layers.Dense(5, name="f2")(h))
+        h = layers.Activation("selu", name="se")(layers.Dense(5, name="f3")(h))
+        return keras.Model(x, layers.Activation("softsign", name="ss")(layers.Dense(4, name="f4")(h)))
     if name == "line":
         x = keras.Input((9, 3), name="x")
         h = layers.Activation("relu", name="r1")(layers.Conv1D(4, 3, name="c1", padding="same")(x))
@@ -264,11 +270,6 @@ def keras_model(name):
         outs += [layers.Flatten()(layers.AveragePooling1D(3, name="p2")(h))]
         outs += [layers.GlobalAveragePooling1D(name="g1")(h), layers.GlobalMaxPooling1D(name="g2")(h)]
         return keras.Model(x, [*outs, layers.Flatten()(layers.SeparableConv1D(2, 3, name="s1")(x))])
-    if name == "merges":
-        a, b = keras.Input((4,), name="a"), keras.Input((4,), name="b")
-        h = layers.Dense(4, name="fa")(a)
-        kinds = (layers.Add, layers.Subtract, layers.Multiply, layers.Average, layers.Maximum, layers.Minimum)
-        return keras.Model([a, b], [kind()([h, b]) for kind in (*kinds, layers.Concatenate)] + [layers.Dot(1)([h, b])])
     return qkeras_model(name, keras)
 
 
@@ -291,33 +292,24 @@ def qkeras_model(name, keras):
         if not OLD:
             outs.append(activation("quantized_relu(5,1,negative_slope=0.25)")(s))
         return keras.Model(x, outs)
-    if name == "binary":
-        h = x = keras.Input((6,), name="x")
-        for kernel, function in (
-            ("binary(alpha=1)", "binary(alpha=1)"),
-            ("binary(alpha=1)", "ternary(alpha=1,threshold=0.5)"),
-        ):
-            h = qkeras.QDense(5, kernel_quantizer=kernel, use_bias=False)(h)
-            h = activation(function)(keras.layers.BatchNormalization()(h))
-        h = qkeras.QDense(5, kernel_quantizer="ternary(alpha=1)", use_bias=False)(h)
-        return keras.Model(x, keras.layers.BatchNormalization()(h))
-    x = keras.Input((6, 6, 2), name="x")
-    options = {"bias_quantizer": "quantized_bits(8,3,alpha=1)"}
-    h = qkeras.QConv2D(3, 3, kernel_quantizer="quantized_bits(6,1,alpha=1)", **options)(x)
-    h = keras.layers.Flatten()(keras.layers.MaxPooling2D(2)(activation("quantized_relu(5,2)")(h)))
-    return keras.Model(x, dense(4, "binary(alpha=1)")(h))
+    h = x = keras.Input((6,), name="x")
+    for kernel, function in (
+        ("binary(alpha=1)", "binary(alpha=1)"),
+        ("binary(alpha=1)", "ternary(alpha=1,threshold=0.5)"),
+    ):
+        h = qkeras.QDense(5, kernel_quantizer=kernel, use_bias=False)(h)
+        h = activation(function)(keras.layers.BatchNormalization()(h))
+    h = qkeras.QDense(5, kernel_quantizer="ternary(alpha=1)", use_bias=False)(h)
+    return keras.Model(x, keras.layers.BatchNormalization()(h))
 
 
 MODELS = {
     "qkeras": "qkeras",
-    "qkeras_binary": "binary",
-    "release05_plane": "chain",
+    "release04_plane": "chain",
+    "release04_compressed": "functions",
     "release06_binary": "binary",
-    "release06_plane": "qkeras_plane",
     "release08_plane": "plane",
     "release08_qkeras": "qkeras",
-    "release08_binary": "binary",
-    "release08_merges": "merges",
     "release10_line": "line",
 }
 
@@ -331,8 +323,14 @@ def keras_project(name):
             values = values**2 + 0.1
         weight.assign(values + 1 if "gamma" in weight.name else values)
     config = hls4ml.utils.config_from_keras_model(model, granularity="name")
-    if MODELS[name] in ("plane", "chain", "line", "merges"):
+    if MODELS[name] in ("plane", "chain", "line", "functions"):
         set_types(config, **TIGHT)
+    if RELEASE < "0.5":
+        config["Model"] = {"Precision": "ap_fixed<16,6>", "ReuseFactor": 3, "Strategy": "Resource"}
+        for settings in config["LayerName"].values():
+            settings.update({"Strategy": "Resource", "ReuseFactor": 2 if name.endswith("compressed") else 3})
+            if name.endswith("compressed"):
+                settings["Compression"] = True
     options = {} if RELEASE < "0.6" else {"backend": "Vivado"}
     run(
         name,
