@@ -290,3 +290,12 @@ def test_relu_is_one_clamp():
     kernel = program.kernels["layer"]
     assert kernel.count(OpCode.CLAMP) == 3
     assert program.steps[0].positions == 4
+
+
+def test_symmetric_saturation_of_the_same_type_is_no_wire():
+    """The lowest code is outside the symmetric range: the same grid and bounds do not make the quantiser free."""
+    net = NetworkBuilder("net")
+    x = quantised(net, "x", (2,), "s4.3")
+    symmetric = Quantiser.of_type(FixedType.parse("s4.3"), Rounding.RND, Overflow.SAT_SYM)
+    x = net.add("quantise", "symmetric", [net.add("reshape", "r", [x], {"shape": (1, 2)})], {"quantiser": symmetric})
+    check_exact(net.build([x]))

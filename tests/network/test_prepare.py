@@ -23,6 +23,7 @@ from hardwire.network.prepare import (
     fuse_outputs,
     hoist_quantisers,
     input_quantisers,
+    join_batch_norms,
     merge_quantisers,
     prepare,
     same_quantiser,
@@ -354,8 +355,9 @@ def networks(draw):
 def test_every_rewrite_keeps_the_meaning_of_any_network(network):
     for rewrite in REWRITES:
         after = rewrite(network)
-        if after is not None and not (rewrite is fold_batch_norm and network.quantised):
-            same_meaning(network, after, exact=rewrite is not fold_batch_norm)
+        scales = rewrite in (fold_batch_norm, join_batch_norms)  # float64 rounds the product of two factors
+        if after is not None and not (scales and network.quantised):
+            same_meaning(network, after, exact=not scales)
     after = prepare(network)
     assert all(rewrite(after) is None for rewrite in REWRITES)
     # After a fold, a rounding apart in the last bit can fall on either side of a quantiser's step.

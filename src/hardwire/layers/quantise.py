@@ -79,7 +79,9 @@ def quantise_wire(node: Node, low: Lowering, x: Wire, quantiser: Quantiser) -> W
     offset = None if x.offset is None else np.broadcast_to(x.offset, x.shape)
     if offset is None and q.mantissa is None and same_scales(own, target):
         lo, hi = low.range(x)
-        if np.all(lo >= codes_lo) and np.all(hi <= codes_hi):
+        # A symmetric saturation leaves out the lowest code.
+        least = np.where(codes_lo < 0, -codes_hi, codes_lo) if q.overflow is Overflow.SAT_SYM else codes_lo
+        if np.all(lo >= least) and np.all(hi <= codes_hi):
             return x
     zero, mantissa = q.zero, q.mantissa
 
