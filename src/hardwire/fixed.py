@@ -194,12 +194,15 @@ def wrap_sign_magnitude(codes: Ints, bits: int) -> Ints:
     return wrap_codes(np.where(sign != top, ~codes, codes), bits, True)
 
 
+def least_code(lo: Ints, hi: Ints, overflow: Overflow) -> Ints:
+    """Lowest code that an overflow mode leaves of `[lo, hi]` (zero point 0): `SAT_SYM` does not use a signed type's."""
+    return np.where(lo < 0, -hi, lo) if overflow is Overflow.SAT_SYM else lo
+
+
 def apply_overflow(codes: Ints, lo: Ints, hi: Ints, overflow: Overflow) -> Ints:
     """Bring int64 `codes` into `[lo, hi]` (broadcast); for the wraps the range must be a whole power of two."""
-    if overflow is Overflow.SAT:
-        return np.clip(codes, lo, hi)
-    if overflow is Overflow.SAT_SYM:
-        return np.clip(codes, np.where(lo < 0, -hi, lo), hi)
+    if overflow in (Overflow.SAT, Overflow.SAT_SYM):
+        return np.clip(codes, least_code(lo, hi, overflow), hi)
     if overflow is Overflow.SAT_ZERO:
         return np.where((codes < lo) | (codes > hi), 0, codes)
     last = hi - lo

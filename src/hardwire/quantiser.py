@@ -10,7 +10,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hardwire.errors import ModelError
-from hardwire.fixed import MAX_BITS, FixedType, Floats, Ints, Overflow, Rounding, apply_overflow, round_real, width_of
+from hardwire.fixed import (
+    MAX_BITS,
+    FixedType,
+    Floats,
+    Ints,
+    Overflow,
+    Rounding,
+    apply_overflow,
+    least_code,
+    round_real,
+    width_of,
+)
 
 
 def _ints(value: Any) -> Ints:
@@ -141,6 +152,12 @@ class Quantiser:
         out = np.empty(len(flat), object)
         out[:] = flat
         return out.reshape(np.shape(self.scale))
+
+    @property
+    def limits(self) -> tuple[Ints, Ints]:
+        """Lowest and highest centred code that it gives."""
+        lo, hi = self.lo - self.zero, self.hi - self.zero
+        return least_code(lo, hi, self.overflow), hi
 
     @property
     def bits(self) -> Ints:

@@ -181,10 +181,7 @@ def floats_in(name: str, quantiser: Quantiser, elements: int, shape: tuple[int, 
     scale = np.asarray(whole.scale, np.float64).ravel().tolist()
     zero = np.asarray(whole.zero, np.int64).ravel().tolist()
     # As numpy does: `lo - zero` in 64 bits.
-    low = np.asarray(whole.lo - whole.zero, np.int64).ravel().tolist()
-    high = np.asarray(whole.hi - whole.zero, np.int64).ravel().tolist()
-    if quantiser.overflow is Overflow.SAT_SYM:
-        low = [-h if one < 0 else one for one, h in zip(low, high, strict=True)]
+    low, high = (np.asarray(bound, np.int64).ravel().tolist() for bound in whole.limits)
     power = all(float(np.frexp(s)[0]) == 0.5 and np.isfinite(1.0 / s) for s in scale)
     near = all(abs(v) <= _EXACT for v in (*low, *high))
     scales = Values(f"{name}.scale", "double", [double(1.0 / s if power else s) for s in scale])

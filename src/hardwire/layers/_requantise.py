@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from hardwire.errors import RangeError
-from hardwire.fixed import MAX_BITS, Overflow, Rounding, width_of
+from hardwire.fixed import MAX_BITS, Overflow, Rounding, least_code, width_of
 from hardwire.ir.builder import KernelBuilder
 from hardwire.ir.program import fraction_bits
 
@@ -258,8 +258,7 @@ def roundest(least: int, most: int) -> int:
 def overflow(b: KernelBuilder, a: int, lo: int, hi: int, mode: Overflow) -> int:
     """Bring a value into `[lo, hi]` by an overflow mode; nothing is emitted where the proven range fits."""
     low, high = b.range(a)
-    if mode is Overflow.SAT_SYM and lo < 0:
-        lo = -hi
+    lo = int(least_code(np.asarray(lo), np.asarray(hi), mode))
     if lo <= low and high <= hi:
         return a
     if mode in (Overflow.SAT, Overflow.SAT_SYM):

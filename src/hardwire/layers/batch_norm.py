@@ -120,9 +120,7 @@ def _quantised(node: Node, low: Lowering, x: Wire, quantiser: Quantiser) -> Wire
     if q.overflow not in (Overflow.SAT, Overflow.SAT_SYM):
         return None
     scales, target = x.scales(), np.broadcast_to(quantiser.scales(), x.shape)
-    lo, hi, zero = q.lo - q.zero, q.hi - q.zero, np.broadcast_to(q.zero, x.shape)
-    if q.overflow is Overflow.SAT_SYM:
-        lo = np.where(lo < 0, -hi, lo)
+    (lo, hi), zero = q.limits, np.broadcast_to(q.zero, x.shape)
 
     def rule(b: KernelBuilder, values: list[int], at: tuple[int, ...]) -> int:
         full = element(x.shape, at)

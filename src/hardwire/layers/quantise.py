@@ -75,13 +75,11 @@ def quantise_wire(node: Node, low: Lowering, x: Wire, quantiser: Quantiser) -> W
     q = quantiser.reshaped(x.shape)
     target = np.broadcast_to(quantiser.scales(), x.shape)
     own = x.scales()
-    codes_lo, codes_hi = np.broadcast_to(q.lo - q.zero, x.shape), np.broadcast_to(q.hi - q.zero, x.shape)
+    codes_lo, codes_hi = (np.broadcast_to(bound, x.shape) for bound in q.limits)
     offset = None if x.offset is None else np.broadcast_to(x.offset, x.shape)
     if offset is None and q.mantissa is None and same_scales(own, target):
         lo, hi = low.range(x)
-        # A symmetric saturation leaves out the lowest code.
-        least = np.where(codes_lo < 0, -codes_hi, codes_lo) if q.overflow is Overflow.SAT_SYM else codes_lo
-        if np.all(lo >= least) and np.all(hi <= codes_hi):
+        if np.all(lo >= codes_lo) and np.all(hi <= codes_hi):
             return x
     zero, mantissa = q.zero, q.mantissa
 

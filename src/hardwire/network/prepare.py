@@ -157,9 +157,7 @@ def _contains(outer: Quantiser, inner: Quantiser) -> bool:
     dyadic = np.all(np.frexp(outer.scale)[0] == 0.5) and np.all(np.frexp(inner.scale)[0] == 0.5)
     if not (np.all(ratio == 1) and outer.rounding in _NEAREST) and not dyadic:
         return False
-    lo, hi = outer.lo - outer.zero, outer.hi - outer.zero
-    if outer.overflow is Overflow.SAT_SYM:
-        lo = np.where(lo < 0, -hi, lo)
+    lo, hi = outer.limits
     fits = (ratio >= 1) & ((inner.lo - inner.zero) * ratio >= lo) & ((inner.hi - inner.zero) * ratio <= hi)
     return bool(np.all(fits))
 
@@ -376,9 +374,7 @@ def fuse_bounds(network: Network) -> Network | None:
         q = _rule(node)
         if q.overflow not in _SATURATING:
             continue
-        lo, hi = q.lo - q.zero, q.hi - q.zero
-        if q.overflow is Overflow.SAT_SYM:
-            lo = np.where(lo < 0, -hi, lo)
+        lo, hi = q.limits
         least, most = (0.0, None) if before.kind == "relu" else (before.attrs.get("lo"), before.attrs.get("hi"))
         if least is not None:
             lo = np.maximum(lo, q.codes(np.array(least, np.float64)))
