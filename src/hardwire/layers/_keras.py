@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -64,6 +64,33 @@ def one_rank(net: NetworkBuilder, name: str, tensors: Sequence[str]) -> list[str
     return made
 
 
+def delegated(
+    record: Record,
+    net: NetworkBuilder,
+    kind: str,
+    tensors: Sequence[str],
+    attrs: Mapping[str, Any],
+    arrays: Mapping[str, NDArray[Any]],
+    *,
+    name: str | None = None,
+    unknown: UnsupportedError | None = None,
+) -> list[str]:
+    """Let the rule of the layer `kind` add the nodes for `tensors`; returns its outputs.
+
+    Raises `unknown` (an error that names `kind` by default) where no rule knows it.
+    """
+    from hardwire.layers import import_rule
+
+    rule = import_rule("keras", kind)
+    if rule is None:
+        why = f"layer {record.name!r} ({record.kind}): the Keras layer {kind!r} is not supported"
+        raise unknown or UnsupportedError(why)
+    inner = Record(name or record.name, kind, tuple(tensors), attrs, arrays, record.versions)
+    made = rule(inner, net)
+    inner.finish()
+    return [made] if isinstance(made, str) else made
+
+
 def activated(record: Record, net: NetworkBuilder, tensor: str, spec: Any, name: str | None = None) -> str:
     """Apply an activation argument: a function's name, or an activation layer; returns the resulting tensor.
 
@@ -83,12 +110,6 @@ def activated(record: Record, net: NetworkBuilder, tensor: str, spec: Any, name:
         raise record.unsupported("activation", spec, "no function of Keras")
     if kind == "activations.linear":
         return tensor
-    from hardwire.layers import import_rule
-
-    rule = import_rule("keras", kind)
-    if rule is None:
-        raise record.unsupported("activation", label, "no import rule knows it; use an activation of Keras")
-    inner = Record(name or f"{record.name}_{label}", kind, (tensor,), attrs, {}, record.versions)
-    out = rule(inner, net)
-    inner.finish()
-    return out if isinstance(out, str) else out[0]
+    unknown = record.unsupported("activation", label, "no import rule knows it; use an activation of Keras")
+    node = name or f"{record.name}_{label}"
+    return delegated(record, net, kind, [tensor], attrs, {}, name=node, unknown=unknown)[0]

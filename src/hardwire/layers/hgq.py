@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from hardwire.errors import ModelError, UnsupportedError
 from hardwire.layers import _keras as keras
-from hardwire.layers import einsum, import_rule
+from hardwire.layers import einsum
 from hardwire.layers._axes import without_batch
 from hardwire.layers._base import imports
 from hardwire.layers._hgq import (
@@ -285,7 +285,7 @@ def _dot(record: Record, net: NetworkBuilder) -> str:
     """Sum of products over one axis of each of two inputs."""
     inner_attrs = {"axes": record.take("axes", -1), "normalize": record.take("normalize", False)}
     tensors = tuple(merged_inputs(record, net))
-    return layer_output(record, net, _delegated(record, net, "Dot", tensors, inner_attrs, {}))
+    return layer_output(record, net, keras.delegated(record, net, "Dot", tensors, inner_attrs, {})[0])
 
 
 @rules("QMaximum", "QMinimum")
@@ -296,19 +296,6 @@ def _extremum(record: Record, net: NetworkBuilder) -> str:
 
 
 # Layers that are Keras' own between quantisers.
-
-
-def _delegated(
-    record: Record, net: NetworkBuilder, kind: str, tensors: tuple[str, ...], attrs: dict[str, Any], arrays: Any
-) -> str:
-    """Let the rule of Keras' own layer `kind` add the nodes."""
-    rule = import_rule("keras", kind)
-    if rule is None:
-        raise UnsupportedError(f"layer {record.name!r} ({record.kind}): the Keras layer {kind!r} is not supported")
-    inner = Record(record.name, kind, tensors, attrs, arrays, record.versions)
-    made = rule(inner, net)
-    inner.finish()
-    return made if isinstance(made, str) else made[0]
 
 
 @rules("QConv1D", "QConv2D", "QConv3D")
@@ -324,7 +311,7 @@ def _conv(record: Record, net: NetworkBuilder) -> str:
         arrays["bias"] = weights(record, own["bias"], rule)
     taken = ("filters", "kernel_size", "strides", "padding", "data_format", "dilation_rate", "groups")
     attrs = {name: record.take(name) for name in taken if record.has(name)}
-    y = _delegated(record, net, kind, (x,), {**attrs, "use_bias": bool(bias), "activation": "linear"}, arrays)
+    (y,) = keras.delegated(record, net, kind, (x,), {**attrs, "use_bias": bool(bias), "activation": "linear"}, arrays)
     return layer_output(record, net, y)
 
 
@@ -339,4 +326,4 @@ def _pooling(record: Record, net: NetworkBuilder) -> str:
     kind = record.kind.rpartition(">")[2].removeprefix("Q")
     taken = ("pool_size", "strides", "padding", "data_format", "keepdims")
     attrs = {name: record.take(name) for name in taken if record.has(name)}
-    return layer_output(record, net, _delegated(record, net, kind, (x,), attrs, {}))
+    return layer_output(record, net, keras.delegated(record, net, kind, (x,), attrs, {})[0])

@@ -17,7 +17,6 @@ from numpy.typing import NDArray
 from hardwire.errors import ModelError, UnsupportedError
 from hardwire.fixed import MAX_BITS, Overflow, Rounding
 from hardwire.layers import _keras as keras
-from hardwire.layers import import_rule
 from hardwire.layers._base import ImportRule, imports
 from hardwire.layers._hgq import ROUNDINGS, activated, weights_rounded
 from hardwire.layers._hgq_ports import is_input
@@ -159,7 +158,7 @@ def _conv(record: Record, net: NetworkBuilder) -> str:
     attrs = {name: record.take(name) for name in taken if record.has(name)}
     record.ignore("rank", "conv_op")
     attrs |= {"use_bias": "bias" in params, "activation": "linear"}
-    return _finished(record, net, _as_keras(record, net, kind, attrs, params), bits, strategy)
+    return _finished(record, net, keras.delegated(record, net, kind, record.inputs, attrs, params)[0], bits, strategy)
 
 
 @_rules(*(f"P{kind}" for kind in _CLASSES))
@@ -167,17 +166,7 @@ def _passive(record: Record, net: NetworkBuilder) -> str:
     """A layer of Keras that leaves its input's types alone."""
     kind = record.kind.rpartition(">")[2].removeprefix("P").replace("Avg", "Average")
     kind = kind.replace("Pool1D", "Pooling1D").replace("Pool2D", "Pooling2D")
-    return _as_keras(record, net, kind, record.rest(), {})
-
-
-def _as_keras(record: Record, net: NetworkBuilder, kind: str, attrs: dict[str, Any], arrays: dict[str, Array]) -> str:
-    rule = import_rule("keras", kind)
-    if rule is None:
-        raise UnsupportedError(f"layer {record.name!r} ({record.kind}): the Keras layer {kind!r} is not supported")
-    inner = Record(record.name, kind, record.inputs, attrs, arrays, record.versions)
-    made = rule(inner, net)
-    inner.finish()
-    return made if isinstance(made, str) else made[0]
+    return keras.delegated(record, net, kind, record.inputs, record.rest(), {})[0]
 
 
 def _quantisers(record: Record, before: list[str], after: list[str] | None = None) -> tuple[Any, dict[str, Array]]:

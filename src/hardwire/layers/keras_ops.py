@@ -6,7 +6,7 @@ Constant operands are the record's arrays `operand N`; what is no operand is an 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from math import prod
 from typing import Any
 
@@ -748,17 +748,10 @@ def _keras_center_crop(record: Record, net: NetworkBuilder) -> str:
 @imports("keras", "ops.AveragePool", "ops.MaxPool")
 def _keras_pool(record: Record, net: NetworkBuilder) -> str:
     """`average_pool`, `max_pool`: the layers of that name."""
-    from hardwire.layers import import_rule
-
     x = keras.single(record)
     rank = len(net.shape(x)) - 1
     kind = f"{'Average' if record.kind == 'ops.AveragePool' else 'Max'}Pooling{rank}D"
     attrs = record.rest()
     size = per_axis(record, "pool_size", attrs["pool_size"], rank)
-    inner = Record(record.name, kind, (x,), {**attrs, "pool_size": list(size)}, {}, record.versions)
-    rule: Callable[[Record, NetworkBuilder], Any] | None = import_rule("keras", kind)
-    if rule is None:
-        raise record.unsupported("pool_size", size, f"an input of the shape {net.shape(x)} cannot be pooled")
-    result = rule(inner, net)
-    inner.finish()
-    return str(result)
+    unknown = record.unsupported("pool_size", size, f"an input of the shape {net.shape(x)} cannot be pooled")
+    return keras.delegated(record, net, kind, [x], {**attrs, "pool_size": list(size)}, {}, unknown=unknown)[0]

@@ -143,16 +143,8 @@ def _finished(
 
 def _delegated(record: Record, net: NetworkBuilder, attrs: Mapping[str, Any], arrays: Mapping[str, Any]) -> str:
     """Import a layer by the rule of the layer of Keras that it derives from."""
-    from hardwire.layers import import_rule
-
     base = record.kind.rpartition(".")[2].removeprefix("Q").removesuffix("Batchnorm")
-    rule = import_rule("keras", base)
-    if rule is None:
-        raise UnsupportedError(f"layer {record.name!r} ({record.kind}): the Keras layer {base!r} is not supported")
-    inner = Record(record.name, base, record.inputs, attrs, arrays, record.versions)
-    y = rule(inner, net)
-    inner.finish()
-    return y if isinstance(y, str) else y[0]
+    return keras.delegated(record, net, base, record.inputs, attrs, arrays)[0]
 
 
 def _rescaled(
@@ -369,8 +361,6 @@ _PRUNING = "tensorflow_model_optimization.python.core.sparsity.keras.pruning_wra
 @imports("keras", "PruneLowMagnitude", f"{_PRUNING}.PruneLowMagnitude")
 def _pruned(record: Record, net: NetworkBuilder) -> str:
     """Pruning wrapper of tensorflow-model-optimization: the layer inside, its pruned weights times their masks."""
-    from hardwire.layers import import_rule
-
     layer = record.take("layer")
     record.ignore("pruning_schedule", "block_size", "block_pooling_type", "sparsity_m_by_n")
     if not isinstance(layer, dict) or not isinstance(layer.get("config"), dict):
@@ -379,16 +369,11 @@ def _pruned(record: Record, net: NetworkBuilder) -> str:
     plain = module.split(".")[0] in ("keras", "tf_keras", "tensorflow")
     kind = str(layer["class_name"]).rpartition(">")[2]
     kind = kind if plain else f"{module}.{kind}"
-    rule = import_rule("keras", kind)
-    if rule is None:
-        raise record.unsupported("layer", kind, "no import rule knows the layer inside the pruning wrapper")
+    unknown = record.unsupported("layer", kind, "no import rule knows the layer inside the pruning wrapper")
     left_out = ("name", "dtype", "trainable", "batch_input_shape", "batch_shape")
     training = ("_initializer", "_regularizer", "_constraint")
     attrs = {key: value for key, value in layer["config"].items() if key not in left_out and not key.endswith(training)}
-    inner = Record(record.name, kind, record.inputs, attrs, _masked(record), record.versions)
-    y = rule(inner, net)
-    inner.finish()
-    return y if isinstance(y, str) else y[0]
+    return keras.delegated(record, net, kind, record.inputs, attrs, _masked(record), unknown=unknown)[0]
 
 
 def _masked(record: Record) -> dict[str, NDArray[Any]]:

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hardwire.errors import UnsupportedError
+from hardwire.layers import _keras as keras
 from hardwire.layers._base import imports
 from hardwire.network.graph import NetworkBuilder
 from hardwire.network.records import Record
@@ -64,7 +65,6 @@ def _by_side(record: Record) -> dict[str, dict[str, NDArray[Any]]]:
 def _side(
     record: Record, net: NetworkBuilder, side: str, spec: Any, arrays: dict[str, NDArray[Any]], *, mirrored: bool
 ) -> list[str]:
-    from hardwire.layers import import_rule
     from hardwire.layers.time_distributed import plain_config
 
     kind = spec.get("class_name") if isinstance(spec, dict) else None
@@ -74,12 +74,7 @@ def _side(
     config["zero_output_for_mask"] = bool(config.get("return_sequences"))  # as Keras sets it, whatever it says
     if mirrored:
         config["go_backwards"] = not config.get("go_backwards", False)
-    rule = import_rule("keras", kind)
-    assert rule is not None
-    inner = Record(f"{record.name}_{side}", kind, record.inputs, config, arrays, record.versions)
-    made = rule(inner, net)
-    inner.finish()
-    outputs = [made] if isinstance(made, str) else made
+    outputs = keras.delegated(record, net, kind, record.inputs, config, arrays, name=f"{record.name}_{side}")
     if side == "backward" and config.get("return_sequences"):
         axis = len(net.shape(outputs[0])) - 2
         order = tuple(reversed(range(net.shape(outputs[0])[axis])))

@@ -57,15 +57,8 @@ def _inner(record: Record, attr: str = "layer") -> tuple[str, dict[str, Any], Ar
 
 
 def _call(record: Record, net: NetworkBuilder, name: str, kind: str, x: str, config: Any, arrays: Arrays) -> list[str]:
-    from hardwire.layers import import_rule
-
-    rule = import_rule("keras", kind)
-    if rule is None:
-        raise record.unsupported("layer", kind, "no import rule knows it")
-    inner = Record(name, kind, (x, *record.inputs[1:]), config, arrays, record.versions)
-    result = rule(inner, net)
-    inner.finish()
-    return [result] if isinstance(result, str) else result
+    unknown = record.unsupported("layer", kind, "no import rule knows it")
+    return keras.delegated(record, net, kind, (x, *record.inputs[1:]), config, arrays, name=name, unknown=unknown)
 
 
 @imports("keras", "TimeDistributed")
@@ -188,21 +181,8 @@ def _keras_rnn(record: Record, net: NetworkBuilder) -> str | list[str]:
             "go_backwards": backwards and number == 0,
         }
         short = {key.rpartition("/")[2]: value for key, value in own.items()}
-        inner = Record(
-            f"{record.name}_{number}" if stacked else record.name,
-            _CELLS[kind],
-            tuple(results),
-            config,
-            short,
-            record.versions,
-        )
-        from hardwire.layers import import_rule
-
-        rule = import_rule("keras", _CELLS[kind])
-        assert rule is not None
-        made = rule(inner, net)
-        inner.finish()
-        results = [made] if isinstance(made, str) else made
+        name = f"{record.name}_{number}" if stacked else record.name
+        results = keras.delegated(record, net, _CELLS[kind], results, config, short, name=name)
         if mask is not None and not end:
             net.masks[results[0]] = mask
     return results[0] if len(results) == 1 else results
