@@ -18,6 +18,7 @@ from hardwire.passes.cse import cse
 from hardwire.passes.dce import dce
 from hardwire.passes.narrow import narrow
 from hardwire.passes.pipelines import CLEANUP, flatten, run_passes, simplify
+from hardwire.passes.round_first import round_first
 from hardwire.passes.shift_add import shift_add
 from hardwire.passes.unroll import unroll
 from hardwire.quantiser import Quantiser
@@ -29,7 +30,9 @@ def solver(matrix: np.ndarray, lo: np.ndarray, hi: np.ndarray, depth: np.ndarray
     return solve_cached(matrix, lo=lo, hi=hi, input_depth=depth, effort=0)
 
 
-@pytest.mark.parametrize("kernel_pass", [narrow, cse, dce, absorb_rounding, lambda k: shift_add(k, solver)])
+@pytest.mark.parametrize(
+    "kernel_pass", [narrow, cse, dce, round_first, absorb_rounding, lambda k: shift_add(k, solver)]
+)
 def test_each_pass_keeps_the_meaning(kernel_pass: object) -> None:
     @given(kernels())
     @settings(max_examples=40)
@@ -97,6 +100,50 @@ def test_half_up_rounding_costs_no_adder() -> None:
     kernel = absorb_rounding(b.build([b.round(b.linear([0, 1], [3, 5], 1), 2, Rounding.RND)]))
     assert kernel[2].p == 3
     assert Rounding(kernel[3].q) is Rounding.TRN
+
+
+@pytest.mark.parametrize("mode", Rounding)
+def test_rounding_moves_in_front_of_a_relu_and_into_the_bias(mode: Rounding) -> None:
+    b = KernelBuilder("k", [-8, -8], [7, 7])
+    neuron = b.linear([0, 1], [3, 5], 1)
+    kernel = b.build([b.round(b.clamp(neuron, 0, 1 << 10), 2, mode)])
+    changed = absorb_rounding(round_first(kernel))
+    x = samples(kernel)
+    assert np.array_equal(run_kernel(changed, x), run_kernel(kernel, x))
+    assert changed[4].code is OpCode.CLAMP
+    assert changed[3].code is OpCode.ROUND
+    assert (Rounding(changed[3].q) is Rounding.TRN) == (mode in (Rounding.TRN, Rounding.RND))
+
+
+def test_a_clamp_that_others_read_stays_before_its_rounding() -> None:
+    b = KernelBuilder("k", [-8, -8], [7, 7])
+    relu = b.clamp(b.linear([0, 1], [3, 5]), 0, 1 << 10)
+    kernel = b.build([b.round(relu, 2, Rounding.RND), b.round(relu, 3, Rounding.RND)])
+    assert round_first(kernel).op.tolist() == kernel.op.tolist()
+
+
+def test_neurons_that_nobody_reads_are_not_solved() -> None:
+    net = NetworkBuilder("net")
+    x = net.input("x", (6, 4))
+    quantiser = Quantiser.of_type(FixedType(True, 5, 2))
+    x = net.add("quantise", "q", [x], {"quantiser": quantiser})
+    rng = np.random.default_rng(1)
+    x = net.add("dense", "fc", [x], {}, {"kernel": rng.integers(-9, 10, (4, 8)) / 8})
+    x = net.add("relu", "relu", [x])
+    kernel = rng.integers(-9, 10, (8, 3)) / 8
+    kernel[3:] = 0
+    x = net.add("dense", "fc2", [x], {}, {"kernel": kernel})
+    program = simplify(lower(net.build([x]), {"x": quantiser}))
+    shapes = []
+
+    def looking(matrix: np.ndarray, *rest: np.ndarray) -> AdderGraph:
+        shapes.append(matrix.shape)
+        return solver(matrix, *rest)
+
+    flat = flatten(program, looking)
+    assert shapes == [(4, 3), (3, 3)]
+    codes = [rng.integers(-16, 16, (50, 24))]
+    assert np.array_equal(run(flat, codes)[0], run(program, codes)[0])
 
 
 def test_coefficients_beyond_the_solver_are_split() -> None:

@@ -1,7 +1,8 @@
 """The order of passes: the only place that knows it.
 
-Kernels are simplified and solved once each, however often they are applied; then the Program is unrolled and cleaned
-up as a whole. The verifier runs after every pass when `HARDWIRE_VERIFY=1` (the tests set it) and at the end always.
+Kernels are simplified, the Program is unrolled and simplified as a whole, its LINEAR values are solved (applications of
+a kernel that are still alike once), and the whole is cleaned up. The verifier runs after every pass when
+`HARDWIRE_VERIFY=1` (the tests set it) and at the end always.
 """
 
 from __future__ import annotations
@@ -16,12 +17,15 @@ from hardwire.passes.absorb_rounding import absorb_rounding
 from hardwire.passes.cse import cse
 from hardwire.passes.dce import dce
 from hardwire.passes.narrow import narrow
-from hardwire.passes.shift_add import Solve, shift_add
+from hardwire.passes.round_first import round_first
+from hardwire.passes.shift_add import Solve
+from hardwire.passes.solve_linears import applications, solve_linears
 from hardwire.passes.unroll import flat_program, unroll
 
 KernelPass = Callable[[Kernel], Kernel]
 
 CLEANUP: Sequence[KernelPass] = (narrow, cse, dce)
+BEFORE_SOLVING: Sequence[KernelPass] = (narrow, cse, dce, round_first, absorb_rounding)
 
 
 def run_passes(kernel: Kernel, passes: Sequence[KernelPass]) -> Kernel:
@@ -43,16 +47,12 @@ def simplify(program: Program) -> Program:
 def flatten(program: Program, solve: Solve, progress: Callable[[str], None] | None = None) -> Program:
     """Return the fully parallel form: constant multiplications solved, loops unrolled, the whole cleaned up.
 
-    `progress` is told the name of each kernel before it is solved.
+    `progress` is told the name of each layer before it is solved.
     """
-    kernels = {}
-    for name, kernel in program.kernels.items():
-        if progress is not None:
-            progress(name)
-        prepared = run_passes(kernel, (narrow, cse, dce, absorb_rounding))
-        kernels[name] = run_passes(shift_add(prepared, solve), CLEANUP)
-    flat = unroll(replace(program, kernels=kernels))
-    whole = run_passes(flat.flat, (*CLEANUP, *CLEANUP))
+    flat = unroll(program, tell_instances=True).flat
+    prepared = run_passes(flat, BEFORE_SOLVING)
+    solved = solve_linears(prepared, applications(program), solve, progress)
+    whole = run_passes(solved, (*CLEANUP, *CLEANUP))
     result = flat_program(program, whole)
     verify_program(result, after="flatten")
     return result

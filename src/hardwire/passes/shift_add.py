@@ -27,15 +27,18 @@ _SPLIT = 30
 """Coefficients of more bits than this are split in two rows, the upper one of the shifted input."""
 
 
-def shift_add(kernel: Kernel, solve: Solve) -> Kernel:
-    """Return the kernel without LINEAR values; all others keep their order within their level."""
+def shift_add(kernel: Kernel, solve: Solve, arrival: Ints | None = None) -> Kernel:
+    """Return the kernel without LINEAR values; all others keep their order within their level.
+
+    `arrival`: adder level at which each input arrives, 0 if not given.
+    """
     if not np.any(kernel.op == _LINEAR):
         return kernel
     pointer, ids = operands(kernel)
     level = np.zeros(len(kernel), np.int64)
     _levels(kernel.op, pointer, ids, level, _LINEAR)
     writer = _Writer(kernel)
-    writer.depth[: kernel.n_inputs] = 0
+    writer.depth[: kernel.n_inputs] = 0 if arrival is None else arrival
     is_linear = kernel.op == _LINEAR
     for at in range(int(level.max()) + 1):
         linears = np.flatnonzero(is_linear & (level == at))

@@ -13,11 +13,15 @@ from hardwire.ir.program import Access, Array, Ids, Kernel, Port, Program, Step
 _ARITY = np.array(ARITY)
 
 
-def unroll(program: Program) -> Program:
+def unroll(program: Program, *, tell_instances: bool = False) -> Program:
     """Return an equal Program of one step at one position; input and output arrays hold the ports' elements.
 
     The kernel's inputs and outputs are the ports' elements in order, also where the Program was one step before: its
     kernel may read a view of an input (transposed, repeated, in part), and a port may show a view of its outputs.
+
+    With `tell_instances` every application of a kernel has origins of its own (the names repeat), so that a value's
+    origin says of which application it is: `origins` is the ports' one and then, application by application,
+    each kernel's.
     """
     blocks: list[dict[str, Any]] = []
     size, terms, tables = 0, 0, 0
@@ -28,12 +32,21 @@ def unroll(program: Program) -> Program:
         size += len(port.index)
     blocks.append(inputs)
     origins: dict[str, int] = {"": 0}
+    names = [""]
     all_tables: list[Ints] = []
     for step in program.steps:
         kernel = program.kernels[step.kernel]
         nothing = np.zeros((step.positions, 0), np.int32)
         given = np.concatenate([nothing, *(where[r.array][r.index()] for r in step.reads)], axis=1)
-        block, target = _instances(kernel, given, size, terms, tables, origins)
+        if tell_instances:
+            renamed = len(names) + np.arange(len(kernel.origins), dtype=np.int32)
+            block, target = instances(kernel, given, size, terms, tables, renamed)
+            copy = np.arange(step.positions, dtype=np.int32) * len(kernel.origins)
+            block["origin"] += np.repeat(copy, len(kernel) - kernel.n_inputs)
+            names.extend(kernel.origins * step.positions)
+        else:
+            renamed = np.array([origins.setdefault(name, len(origins)) for name in kernel.origins], np.int32)
+            block, target = instances(kernel, given, size, terms, tables, renamed)
         where[step.write.array][step.write.index()] = target
         blocks.append(block)
         size += len(block["op"])
@@ -49,7 +62,7 @@ def unroll(program: Program) -> Program:
         outputs=outputs,
         n_inputs=len(inputs["op"]),
         tables=tuple(all_tables),
-        origins=tuple(origins),
+        origins=tuple(names) if tell_instances else tuple(origins),
     )
     return flat_program(program, flat)
 
@@ -105,10 +118,13 @@ def _inputs(program: Program) -> dict[str, Any]:
     }
 
 
-def _instances(
-    kernel: Kernel, given: Ids, start: int, terms: int, tables: int, origins: dict[str, int]
+def instances(
+    kernel: Kernel, given: Ids, start: int, terms: int, tables: int, renamed: Ids
 ) -> tuple[dict[str, Any], Ids]:
-    """Copies of a kernel's body for each row of `given` (positions, n_inputs), and each copy's outputs."""
+    """Copies of a kernel's body for each row of `given` (positions, n_inputs), and each copy's outputs.
+
+    Values are numbered from `start`, terms from `terms`, tables from `tables`; `renamed` are the new origins.
+    """
     positions, n_in = given.shape
     body = slice(n_in, len(kernel))
     n = len(kernel) - n_in
@@ -128,7 +144,6 @@ def _instances(
     shift = terms + np.arange(positions, dtype=np.int32)[:, None] * pool
     columns["a"] = np.where(linear[None, :], columns["a"] + shift, columns["a"]).astype(np.int32)
     p = kernel.p[body] + np.where(op == OpCode.TABLE, tables, 0)
-    renamed = np.array([origins.setdefault(name, len(origins)) for name in kernel.origins], np.int32)
 
     def tiled(values: Any) -> Any:
         return np.tile(values, positions)

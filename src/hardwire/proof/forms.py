@@ -33,6 +33,7 @@ class Atoms:
     def __init__(self, inputs: list[Range]) -> None:
         self.ranges: list[Range] = list(inputs)
         self._ids: dict[tuple[object, ...], int] = {}
+        self._clamps: dict[int, tuple[int, int, Form]] = {}
         self._tables: dict[bytes, int] = {}
 
     def atom(self, key: tuple[object, ...], span: Range) -> int:
@@ -41,6 +42,19 @@ class Atoms:
             self._ids[key] = len(self.ranges)
             self.ranges.append(span)
         return self._ids[key]
+
+    def clamp(self, form: Form, low: int, high: int) -> int:
+        """Id of the atom `min(max(form, low), high)`."""
+        lo, hi = self.range(form)
+        atom = self.atom((OpCode.CLAMP, low, high, form), (min(max(lo, low), high), min(max(hi, low), high)))
+        self._clamps[atom] = low, high, form
+        return atom
+
+    def clamped(self, form: Form) -> tuple[int, int, Form] | None:
+        """(low, high, inner form) of a form that is a clamp and nothing else."""
+        if form.constant or len(form.terms) != 1 or form.terms[0][1] != 1:
+            return None
+        return self._clamps.get(form.terms[0][0])
 
     def table(self, entries: bytes) -> int:
         """Id of a table's content."""
@@ -122,6 +136,11 @@ def _form(op: Op, forms: list[Form], atoms: Atoms, kernel: Kernel, tables: list[
 
 
 def _rounded(form: Form, shift: int, mode: int, atoms: Atoms) -> Form:
+    if inside := atoms.clamped(form):
+        # Rounding is monotone: the same as a clamp of the rounded value. The clamp stands outside in every spelling.
+        low, high, inner = inside
+        low, high = round_int(low, shift, mode), round_int(high, shift, mode)
+        return _clamped(_rounded(inner, shift, mode, atoms), low, high, atoms)
     if mode == Rounding.RND and 0 < shift <= MAX_BITS - 2:
         # Half up is floor with the half added: one spelling for both.
         form, mode = Form(form.terms, form.constant + (1 << (shift - 1))), int(Rounding.TRN)
@@ -143,8 +162,7 @@ def _clamped(form: Form, low: int, high: int, atoms: Atoms) -> Form:
         return form
     # A bound that is never met is the range's own, so that equal clamps are spelt alike.
     low, high = max(low, min(lo, high)), min(high, max(hi, low))
-    span = min(max(lo, low), high), min(max(hi, low), high)
-    return Form(((atoms.atom((OpCode.CLAMP, low, high, form), span), 1),), 0)
+    return Form(((atoms.clamp(form, low, high), 1),), 0)
 
 
 def _other(op: Op, args: list[Form], atoms: Atoms, kernel: Kernel, tables: list[int]) -> Form:
