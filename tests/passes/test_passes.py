@@ -112,7 +112,9 @@ def test_rounding_moves_in_front_of_a_relu_and_into_the_bias(mode: Rounding) -> 
     assert np.array_equal(run_kernel(changed, x), run_kernel(kernel, x))
     assert changed[4].code is OpCode.CLAMP
     assert changed[3].code is OpCode.ROUND
-    assert (Rounding(changed[3].q) is Rounding.TRN) == (mode in (Rounding.TRN, Rounding.RND))
+    assert (Rounding(changed[3].q) is Rounding.TRN) == (
+        mode in (Rounding.TRN, Rounding.RND, Rounding.TRN_ZERO, Rounding.RND_INF)
+    )
 
 
 def test_a_clamp_that_others_read_stays_before_its_rounding() -> None:

@@ -42,6 +42,12 @@ def _fill(op, a, b, c, term_arg, pointer, ids, linear):  # type: ignore[no-untyp
                 ids[at + 2] = c[i]
 
 
+def uses(kernel: Kernel) -> Ints:
+    """How often each value is read, as operand or as output, int64 (n,)."""
+    _, ids = operands(kernel)
+    return np.bincount(ids, minlength=len(kernel)) + np.bincount(kernel.outputs, minlength=len(kernel))
+
+
 def renumbered(kernel: Kernel, order: Ids, new_id: Ids) -> Kernel:
     """Keep the values `order` (old ids, in their new order); `new_id` maps every old id that is still used.
 

@@ -25,7 +25,7 @@ from hardwire.passes.unroll import flat_program, unroll
 KernelPass = Callable[[Kernel], Kernel]
 
 CLEANUP: Sequence[KernelPass] = (narrow, cse, dce)
-BEFORE_SOLVING: Sequence[KernelPass] = (narrow, cse, dce, round_first, absorb_rounding)
+BEFORE_SOLVING: Sequence[KernelPass] = (narrow, cse, dce, round_first, narrow, dce, absorb_rounding)
 
 
 def run_passes(kernel: Kernel, passes: Sequence[KernelPass]) -> Kernel:

@@ -33,7 +33,8 @@ class Atoms:
     def __init__(self, inputs: list[Range]) -> None:
         self.ranges: list[Range] = list(inputs)
         self._ids: dict[tuple[object, ...], int] = {}
-        self._clamps: dict[int, tuple[int, int, Form]] = {}
+        self.clamps: dict[int, tuple[int, int, Form]] = {}
+        """Atoms that are clamps: bounds and operand."""
         self._tables: dict[bytes, int] = {}
 
     def atom(self, key: tuple[object, ...], span: Range) -> int:
@@ -43,18 +44,14 @@ class Atoms:
             self.ranges.append(span)
         return self._ids[key]
 
-    def clamp(self, form: Form, low: int, high: int) -> int:
-        """Id of the atom `min(max(form, low), high)`."""
-        lo, hi = self.range(form)
-        atom = self.atom((OpCode.CLAMP, low, high, form), (min(max(lo, low), high), min(max(hi, low), high)))
-        self._clamps[atom] = low, high, form
-        return atom
-
-    def clamped(self, form: Form) -> tuple[int, int, Form] | None:
-        """(low, high, inner form) of a form that is a clamp and nothing else."""
-        if form.constant or len(form.terms) != 1 or form.terms[0][1] != 1:
+    def clamp_of(self, form: Form) -> tuple[Form, int, int] | None:
+        """Operand and bounds of the clamp that a form is, up to a positive factor and a constant; or None."""
+        if len(form.terms) != 1 or form.terms[0][0] not in self.clamps or form.terms[0][1] < 0:
             return None
-        return self._clamps.get(form.terms[0][0])
+        ((atom, coef),) = form.terms
+        low, high, inner = self.clamps[atom]
+        low, high = coef * low + form.constant, coef * high + form.constant
+        return _combined(inner, coef, Form((), form.constant), 1), low, high
 
     def table(self, entries: bytes) -> int:
         """Id of a table's content."""
@@ -135,15 +132,19 @@ def _form(op: Op, forms: list[Form], atoms: Atoms, kernel: Kernel, tables: list[
     return _other(op, args, atoms, kernel, tables)
 
 
+_BY_SIGN = {Rounding.TRN_ZERO: Rounding.TRN, Rounding.RND_INF: Rounding.RND, Rounding.RND_ZERO: Rounding.RND_MIN_INF}
+_BY_SIGN[Rounding.AWAY] = Rounding.CEIL
+_TO_NEAREST = (Rounding.RND_ZERO, Rounding.RND_INF, Rounding.RND_MIN_INF, Rounding.RND_CONV)
+
+
 def _rounded(form: Form, shift: int, mode: int, atoms: Atoms) -> Form:
-    if inside := atoms.clamped(form):
-        # Rounding is monotone: the same as a clamp of the rounded value. The clamp stands outside in every spelling.
-        low, high, inner = inside
-        low, high = round_int(low, shift, mode), round_int(high, shift, mode)
-        return _clamped(_rounded(inner, shift, mode, atoms), low, high, atoms)
+    if atoms.range(form)[0] >= 0:
+        mode = _BY_SIGN.get(Rounding(mode), Rounding(mode))
+    if mode in _TO_NEAREST and 0 < shift <= MAX_BITS - 2 and _no_tie(form, shift):
+        mode = Rounding.RND
     if mode == Rounding.RND and 0 < shift <= MAX_BITS - 2:
         # Half up is floor with the half added: one spelling for both.
-        form, mode = Form(form.terms, form.constant + (1 << (shift - 1))), int(Rounding.TRN)
+        form, mode = Form(form.terms, form.constant + (1 << (shift - 1))), Rounding.TRN
     floor = mode == Rounding.TRN
     # A constant's bit below those of all terms never carries into them: floor drops it.
     while shift and (floor or form.constant % 2 == 0) and all(coef % 2 == 0 for _, coef in form.terms):
@@ -151,18 +152,48 @@ def _rounded(form: Form, shift: int, mode: int, atoms: Atoms) -> Form:
         shift -= 1
     if shift == 0:
         return form
+    clamp = atoms.clamp_of(form)
+    if clamp is not None:
+        # Rounding never falls: it may be done before a clamp, whose bounds are rounded as well.
+        inner, low, high = clamp
+        low, high = round_int(low, shift, mode), round_int(high, shift, mode)
+        return _clamped(_rounded(inner, shift, mode, atoms), low, high, atoms)
     lo, hi = atoms.range(form)
     span = round_int(lo, shift, mode), round_int(hi, shift, mode)
-    return Form(((atoms.atom((OpCode.ROUND, shift, mode, form), span), 1),), 0)
+    return Form(((atoms.atom((OpCode.ROUND, shift, int(mode), form), span), 1),), 0)
+
+
+def _no_tie(form: Form, shift: int) -> bool:
+    """Whether the constant has bits below those of all terms, and below the half, so that no sum is a tie."""
+    joint = 0
+    for _, coef in form.terms:
+        joint |= coef
+    unit = min(joint & -joint, 1 << (shift - 1)) if joint else 1 << (shift - 1)
+    return form.constant % unit != 0
 
 
 def _clamped(form: Form, low: int, high: int, atoms: Atoms) -> Form:
     lo, hi = atoms.range(form)
     if low <= lo and hi <= high:
         return form
+    clamp = atoms.clamp_of(form)
+    if clamp is not None:
+        inner, inner_low, inner_high = clamp
+        return _clamped(inner, min(max(inner_low, low), high), min(max(inner_high, low), high), atoms)
     # A bound that is never met is the range's own, so that equal clamps are spelt alike.
     low, high = max(low, min(lo, high)), min(high, max(hi, low))
-    return Form(((atoms.clamp(form, low, high), 1),), 0)
+    if low == high:
+        return Form((), low)
+    # A factor of two that all share stands outside.
+    joint = low | high | form.constant
+    for _, coef in form.terms:
+        joint |= coef
+    unit = joint & -joint
+    form = Form(tuple((atom, coef // unit) for atom, coef in form.terms), form.constant // unit)
+    low, high, lo, hi = low // unit, high // unit, lo // unit, hi // unit
+    atom = atoms.atom((OpCode.CLAMP, low, high, form), (min(max(lo, low), high), min(max(hi, low), high)))
+    atoms.clamps[atom] = low, high, form
+    return Form(((atom, unit),), 0)
 
 
 def _other(op: Op, args: list[Form], atoms: Atoms, kernel: Kernel, tables: list[int]) -> Form:
