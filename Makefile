@@ -7,13 +7,13 @@ STAMP := $(VENV)/.installed-demo
 DEVSTAMP := $(VENV)/.installed-dev
 DEBIAN := g++ make perl iverilog chromium
 
-.PHONY: help demo test test-all bench lint types docs system clean
+.PHONY: help demo test test-all bench bench-peers bench-all lint types docs system clean
 
 help:
 	@echo "make demo      set everything up and tell the whole story on real physics (about 10 minutes)"
 	@echo "make test      set everything up and run the tests"
 	@echo "make test-all  the slow tests too"
-	@echo "make bench     the benchmarks (peers in their own environments: see benchmarks/README.md)"
+	@echo "make bench     the benchmarks; make bench-peers makes the peers' environments, make bench-all compares with them"
 	@echo "make lint | types | docs | system | clean"
 
 $(BIN)/python:
@@ -49,6 +49,24 @@ test-all: system $(DEVSTAMP)
 
 bench: system $(DEVSTAMP)
 	$(BIN)/python benchmarks/run_all.py --out build/benchmarks
+
+# The peers need other versions of the same packages: an environment each, never ours.
+PEERS := build/peers
+
+$(PEERS)/hgq2/.installed: benchmarks/peers/hgq2.txt
+	$(PYTHON) -m venv $(PEERS)/hgq2
+	$(PEERS)/hgq2/bin/python -m pip --disable-pip-version-check install -q -c constraints.txt -r $<
+	touch $@
+
+$(PEERS)/hls4ml/.installed: benchmarks/peers/hls4ml.txt
+	$(PYTHON) -m venv $(PEERS)/hls4ml
+	$(PEERS)/hls4ml/bin/python -m pip --disable-pip-version-check install -q -c constraints.txt -r $<
+	touch $@
+
+bench-peers: $(PEERS)/hgq2/.installed $(PEERS)/hls4ml/.installed
+
+bench-all: system $(DEVSTAMP) bench-peers
+	$(BIN)/python benchmarks/run_all.py --out build/benchmarks --peers $(PEERS)
 
 lint: $(DEVSTAMP)
 	$(BIN)/ruff check src tests benchmarks

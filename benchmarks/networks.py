@@ -25,13 +25,14 @@ Layers = list[tuple[NDArray[np.float64], NDArray[np.float64]]]
 
 @dataclass(frozen=True)
 class Mlp:
-    """A multilayer perceptron with ReLU: weights on a grid of 2^-5, input s8.4 TRN WRAP, hidden `hidden` TRN WRAP."""
+    """A multilayer perceptron with ReLU: weights on a grid of 2^-frac, input s8.4 and hidden `hidden`, TRN WRAP."""
 
     name: str
     layers: Layers
     hidden: FixedType
     data: Callable[[int], NDArray[np.float64]] = field(repr=False)
     reference: Callable[[NDArray[np.float64]], NDArray[np.float64]] = field(repr=False)
+    frac: int = 5
 
     @property
     def input(self) -> Quantiser:
@@ -42,14 +43,20 @@ class Mlp:
         return sum(int(np.count_nonzero(w)) for w, _ in self.layers)
 
 
-def own_layers(sizes: Sequence[int], seed: int = 0) -> Layers:
-    """Normal weights of standard deviation sqrt(2 / fan in), rounded to s6.5."""
+def own_layers(sizes: Sequence[int], seed: int = 0, bits: int = 6) -> Layers:
+    """Normal weights of standard deviation sqrt(2 / fan in), rounded to s6.5, or to other `bits` of -1 … 1."""
     rng = np.random.default_rng(seed)
-    layers = []
+    layers, one = [], 1 << (bits - 1)
     for a, b in pairwise(sizes):
-        w = np.clip(np.round(rng.normal(0, np.sqrt(2 / a), (a, b)) * 32), -32, 31) / 32
-        layers.append((w, np.clip(np.round(rng.normal(0, 0.1, b) * 32), -32, 31) / 32))
+        w = np.clip(np.round(rng.normal(0, np.sqrt(2 / a), (a, b)) * one), -one, one - 1) / one
+        layers.append((w, np.clip(np.round(rng.normal(0, 0.1, b) * one), -one, one - 1) / one))
     return layers
+
+
+def pruned(layers: Layers, share: float, seed: int = 5) -> Layers:
+    """Set a share of the weights to 0, at random."""
+    rng = np.random.default_rng(seed)
+    return [(w * (rng.random(w.shape) >= share), b) for w, b in layers] if share else layers
 
 
 def own_data(n: int, features: int = 16) -> NDArray[np.float64]:
@@ -85,10 +92,30 @@ def mlp(file: Path | None = None, sizes: Sequence[int] = (16, 64, 32, 32, 5), pr
         theirs = space["reference"]
 
     if prune:
-        rng = np.random.default_rng(5)
-        layers = [(w * (rng.random(w.shape) >= prune), b) for w, b in layers]
+        layers = pruned(layers, prune)
         name += f" pruned {prune:.0%}"
     return Mlp(name, layers, hidden, data, lambda x: theirs(x, layers) if file else forward(x, layers, hidden))
+
+
+def _own(name: str, layers: Layers, bits: int) -> Mlp:
+    hidden, features = FixedType(False, 8, 5), layers[0][0].shape[0]
+    return Mlp(
+        name, layers, hidden, partial(own_data, features=features), lambda x: forward(x, layers, hidden), bits - 1
+    )
+
+
+def seeded(sizes: Sequence[int], bits: int, seed: int = 0, prune: float = 0.0) -> Mlp:
+    """A network of the same kind as `mlp`'s own with weights of `bits` bits and another seed."""
+    name = f"{'-'.join(map(str, sizes))}, {bits} bits"
+    name += (f", pruned {prune:.0%}" if prune else "") + (f", seed {seed}" if seed else "")
+    return _own(name, pruned(own_layers(sizes, seed, bits), prune, 5 + seed), bits)
+
+
+def matrix(n: int, bits: int, seed: int = 0) -> Mlp:
+    """A single layer without bias: an n × n matrix of uniform signed weights."""
+    one = 1 << (bits - 1)
+    w = np.random.default_rng(seed).integers(-one, one, size=(n, n)) / one
+    return _own(f"matrix {n}×{n}, {bits} bits" + (f", seed {seed}" if seed else ""), [(w, np.zeros(n))], bits)
 
 
 def network(model: Mlp) -> Network:
@@ -131,10 +158,10 @@ def adder_program(model: Mlp) -> Program:
     values, frac = list(range(n)), 4
     for i, (w, bias) in enumerate(model.layers):
         box = [b.range(v) for v in values]
-        codes = np.rint(w * 32).astype(np.int64)
+        codes = np.rint(w * 2.0**model.frac).astype(np.int64)
         graph = solve_cached(codes, lo=[r[0] for r in box], hi=[r[1] for r in box])
         sums = _adders(b, graph, values)
-        frac += 5
+        frac += model.frac
         offsets = np.rint(bias * 2.0**frac).astype(np.int64)
         values = [b.add(s, b.const(int(o))) for s, o in zip(sums, offsets, strict=True)]
         if i < len(model.layers) - 1:

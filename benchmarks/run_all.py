@@ -1,11 +1,14 @@
 """Every benchmark one after the other, their figures in one folder, and one picture of the ratios to the peers.
 
-    python benchmarks/run_all.py --out DIR [--quick] [--peer-alkaid PYTHON] [--peer-hls4ml PYTHON]
+    python benchmarks/run_all.py --out DIR [--quick | --full] [--peers DIR] [--models FILE ...]
                                  [--jets REFERENCE.npz] [--route] [--only solver,emulator]
 
-Without peers the figures are ours alone and there is nothing to draw. `--quick` takes small networks and matrices
-(minutes), `--route` fits the delay model against place & route (long), `--jets` compares the jets that ship with a
-reference. DIR gets NAME.json and NAME.log for each, `versions.json` and `ratios.png`. Run on an idle machine.
+`--peers` is the folder in which `make bench-peers` made the peers' environments. Without peers the figures are ours
+alone and there is nothing to draw. `--quick` takes small networks and matrices (minutes), `--full` the large ones too
+(hours of synthesis), `--models` adds models that HGQ2 trained; `--route` also fits the delay model against place &
+route, `--jets` compares the jets that ship with a reference. DIR gets NAME.json and NAME.log for each, tables and
+pictures of some, `summary.json` (versions, medians, spreads) and `ratios.png`. Times are CPU seconds; run on an idle
+machine all the same. What was synthesised or placed stays in DIR, so that a run that was interrupted goes on.
 """
 
 from __future__ import annotations
@@ -14,6 +17,7 @@ import argparse
 import json
 import os
 import platform
+import statistics
 import subprocess
 import sys
 import time
@@ -37,12 +41,16 @@ def commands(options: argparse.Namespace) -> dict[str, list[str]]:
     solver = ["solver.py", "--sizes", "8,16" if quick else "16,32,64", "--bits", "4,8" if quick else "4,6,8"]
     emulator = ["emulator.py", *(["--sizes", "16-8-5", "--events", "100000", "--runs", "3"] if quick else [])]
     emulator += [*peer, *(["--peer-hls4ml", options.peer_hls4ml] if options.peer_hls4ml else [])]
-    small = ["--sizes", "16-8-5", "--levels", "2", "--events", "500", "--repeats", "1"] if quick else []
+    out = ["--out", str(options.out)]
+    models = ["--models", *map(str, options.models)] if options.models else []
+    networks = ["--set", "quick" if quick else "full" if options.full else "middle", *models, *peer]
+    placed = ["--set", "quick", "--only", "16-8-5, 6 bits", "--levels", "2", "--seeds", "2"] if quick else []
     found = {
         "solver": [*solver, *(["--peer", options.peer_alkaid] if options.peer_alkaid else [])],
         "emulator": emulator,
-        "reference_network": ["reference_network.py", *small, *peer],
-        "reference_network_xcup": ["reference_network.py", "--target", "xcup", *small, *peer],
+        "emulator_pruned": [*emulator, "--prune", "0.75"],
+        "networks_vs_alkaid": ["networks_vs_alkaid.py", *out, *networks],
+        "route_vs_alkaid": ["route_vs_alkaid.py", *out, *placed, *peer],
     }
     if options.route:
         found["calibrate_delay"] = ["calibrate_delay.py", *(["--layers", "8,8,5", "--depths", "4"] if quick else [])]
@@ -74,19 +82,28 @@ def emulator_ratios(figures: Any) -> Ratios:
 
 
 def network_ratios(figures: Any) -> Ratios:
+    rows = [row for row in figures["rows"] if "ratios" in row]
+    found = []
+    for family in sorted({row["target"] for row in rows}):
+        held = [row["ratios"] for row in rows if row["target"] == family]
+        for name in held[0]:
+            case = f"{family}, median of {len(held)} networks: {name}"
+            found.append((case, 1.0 / statistics.median(ratio[name] for ratio in held)))
+    return found
+
+
+def route_ratios(figures: Any) -> Ratios:
     return [
-        (f"{figures['target']}, {row['levels']} levels: {name}", 1.0 / value)
-        for row in figures["ratios"]
-        for name, value in row.items()
-        if name != "levels"
+        (f"post-route latency, {row['network']}, {row['cut']}", 1.0 / row["latency_ns"]) for row in figures["ratios"]
     ]
 
 
 READERS = {
     "solver": solver_ratios,
     "emulator": emulator_ratios,
-    "reference_network": network_ratios,
-    "reference_network_xcup": network_ratios,
+    "emulator_pruned": emulator_ratios,
+    "networks_vs_alkaid": network_ratios,
+    "route_vs_alkaid": route_ratios,
 }
 
 
@@ -140,13 +157,26 @@ def run_one(name: str, command: Sequence[str], out: Path) -> bool:
 def arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", type=Path, required=True)
-    parser.add_argument("--quick", action="store_true", help="small settings: only shows that everything runs")
+    size = parser.add_mutually_exclusive_group()
+    size.add_argument("--quick", action="store_true", help="small settings: only shows that everything runs")
+    size.add_argument("--full", action="store_true", help="the large networks too")
     parser.add_argument("--only", type=lambda text: text.split(","), help="names of benchmarks, with commas")
+    parser.add_argument("--models", type=Path, nargs="*", default=[], help="files that HGQ2 wrote")
+    parser.add_argument("--peers", type=Path, metavar="DIR", help="where `make bench-peers` made the environments")
     parser.add_argument("--peer-alkaid", metavar="PYTHON", help="interpreter of an environment with alkaid")
     parser.add_argument("--peer-hls4ml", metavar="PYTHON", help="interpreter of an environment with hls4ml")
     parser.add_argument("--jets", type=Path, metavar="NPZ", help="reference jets for physics_jets.py")
     parser.add_argument("--route", action="store_true", help="run calibrate_delay.py too")
-    return parser.parse_args(argv)
+    options = parser.parse_args(argv)
+    if options.peers is not None:
+        # HGQ2's environment holds alkaid too, and reads trained models.
+        for field, name in (("peer_alkaid", "hgq2"), ("peer_hls4ml", "hls4ml")):
+            python = (options.peers / name / "bin" / "python").absolute()
+            if not python.exists():
+                parser.error(f"--peers {options.peers}: no {python}; `make bench-peers` makes the environments")
+            if getattr(options, field) is None:
+                setattr(options, field, str(python))
+    return options
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -157,12 +187,17 @@ def main(argv: Sequence[str] | None = None) -> None:
     chosen = commands(options)
     versions = {name: version(name) for name in ("hardwire", "numpy", "numba", "llvmlite", "pyosys")}
     versions |= {"Python": platform.python_version(), "machine": platform.machine()}
-    (out / "versions.json").write_text(json.dumps(versions, indent=1) + "\n")
     failed = [name for name, command in chosen.items() if not run_one(name, command, out)]
     ratios: Ratios = []
+    summary: dict[str, Any] = {"versions": versions, "failed": failed, "times_better_than_the_peer": {}}
     for name in chosen:
         if name in READERS and name not in failed:
-            ratios += READERS[name](json.loads((out / f"{name}.json").read_text()))
+            figures = json.loads((out / f"{name}.json").read_text())
+            found = READERS[name](figures)
+            summary["times_better_than_the_peer"][name] = dict(found)
+            summary |= {f"{name}_{part}": figures[part] for part in ("summary", "ratios") if part in figures}
+            ratios += found
+    (out / "summary.json").write_text(json.dumps(summary, indent=1) + "\n")
     if ratios:
         draw(ratios, out / "ratios.png")
         print(f"picture: {out / 'ratios.png'}")

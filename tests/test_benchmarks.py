@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 import math
 import runpy
@@ -13,12 +14,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from hardwire.emulate import compile_program
 from hardwire.ir.ops import OpCode
 from hardwire.targets import target
 
 HERE = Path(__file__).resolve().parents[1] / "benchmarks"
-SCRIPTS = sorted(path.name for path in HERE.glob("*.py") if "__main__" in path.read_text())
+SCRIPTS = sorted(path.name for path in HERE.glob("*.py") if '__name__ == "__main__"' in path.read_text())
 
 
 @pytest.fixture
@@ -27,10 +27,17 @@ def scripts(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-def reference_network(scripts: None) -> ModuleType:
-    import reference_network
+def networks_vs_alkaid(scripts: None) -> ModuleType:
+    import networks_vs_alkaid
 
-    return reference_network
+    return networks_vs_alkaid
+
+
+@pytest.fixture
+def route_vs_alkaid(scripts: None) -> ModuleType:
+    import route_vs_alkaid
+
+    return route_vs_alkaid
 
 
 @pytest.fixture
@@ -61,12 +68,14 @@ def test_drivers_parse_and_stay_apart(path: Path) -> None:
 
 
 @pytest.mark.parametrize("levels", [1, 2, 5])
-def test_adders_between_registers(reference_network: ModuleType, levels: int) -> None:
-    from networks import mlp
+def test_adders_between_registers(scripts: None, levels: int) -> None:
+    import _hardwire
+    from _cases import Case
+    from networks import seeded
 
-    model, part = mlp(sizes=(6, 5, 3)), target("ecp5-85k")
-    flat, figures = reference_network.compiled(model, part, 0)
-    circuit = reference_network.cut(flat, part, levels)
+    model, part = seeded((6, 5, 3), 6), target("ecp5-85k")
+    design, figures = _hardwire.compiled(Case("small", model), **_hardwire.counted(part, levels))
+    circuit = design.circuit
     kernel, args, stage = circuit.kernel, circuit.args, circuit.stage
     is_adder = np.isin(kernel.op, [int(OpCode.ADD), int(OpCode.SUB)]) & ~circuit.constant & (circuit.delay > 0)
     run, path = np.zeros((2, len(kernel)), np.int64)
@@ -77,44 +86,104 @@ def test_adders_between_registers(reference_network: ModuleType, levels: int) ->
     assert 0 < run.max() <= levels
     assert circuit.depth + 1 == math.ceil(path.max() / levels)
     assert figures["adders"] >= is_adder.sum() > 0
+    assert 0 < figures["solve_cpu_s"] < figures["compile_cpu_s"]
     x = model.data(2000)
-    assert np.array_equal(compile_program(flat).predict([x])[0], model.reference(x))
+    assert np.array_equal(design.predict(x), model.reference(x))
 
 
-def rows() -> list[dict[str, Any]]:
-    def flow(comb: int, ff: int) -> dict[str, Any]:
-        return {"comb": comb, "ff": ff, "lut": 1}
+def test_sets_of_networks(scripts: None) -> None:
+    from _cases import SIZES, cases
 
-    ours = {"tool": "hardwire", "levels": 2, "cycles": 5, "flows": {"keep": flow(100, 50), "stock": flow(150, 40)}}
-    plain = {"tool": "alkaid", "levels": 2, "cycles": 8, "flows": {"keep": flow(130, 90), "stock": flow(125, 80)}}
-    ternary = {"tool": "alkaid", "levels": 2, "cycles": 9, "flows": {"keep": flow(140, 10), "stock": flow(125, 70)}}
-    return [ours, plain, ternary]
+    counts = [len(cases(size)) for size in ("none", *SIZES)]
+    assert counts[0] == 0
+    assert counts == sorted(set(counts))
+    names = [case.name for case in cases(SIZES[-1])]
+    assert len(set(names)) == len(names)
+    for case in cases("small"):
+        assert case.model is not None
+        scaled = np.concatenate([w.ravel() for w, _ in case.model.layers]) * 2.0**case.model.frac
+        assert np.array_equal(scaled, np.rint(scaled))
+        assert case.data(3).shape == (3, case.model.layers[0][0].shape[0])
 
 
-def test_the_better_result_of_each_counts(reference_network: ModuleType) -> None:
-    row, flow = reference_network.best(rows(), "alkaid", 2)
-    assert (row["cycles"], flow["comb"], flow["ff"]) == (9, 125, 70)
-    assert reference_network.best(rows(), "alkaid", 3) is None
-    result = {
-        "hardwire": {"adders": 10, "solve_cpu_s": 0.5},
-        "alkaid": {"chosen": -1, "solved": {"-1": {"adders": 20, "solve_cpu_s": 2.0}}},
-        "rows": rows(),
-    }
-    (ratio,) = reference_network.ratios(result)
-    assert ratio == {
-        "levels": 2,
-        "logic sites": 100 / 125,
+def test_inputs_of_a_trained_model_are_codes(scripts: None) -> None:
+    import _hardwire
+    from _cases import cases
+
+    (case,) = cases("none", [HERE.parent / "tests" / "conformance" / "hgq_models" / "dense.keras"])
+    design, _ = _hardwire.compiled(case, target=target("ecp5-85k"), clock_mhz=100.0)
+    x = case.data(50)
+    port = design.flat.inputs[0]
+    scale = np.array([float(s) for s in design.flat.port_scale(port)])
+    assert np.array_equal(design.codes(x)[0] * scale, x.reshape(len(x), -1))
+    assert case.expected(x) is None
+    assert case.write(Path("nowhere")) == case.path
+
+
+def test_what_is_kept_has_the_name_of_its_content(scripts: None) -> None:
+    from _synthesis import digest
+
+    assert digest("ab", "c") != digest("a", "bc")
+    assert digest("a") == digest(b"a")
+
+
+def row() -> dict[str, Any]:
+    def flow(name: str, sites: int, ff: int) -> dict[str, Any]:
+        return {"flow": name, "sites": sites, "ff": ff, "lut": sites // 5, "inverters": 0, "carry": 2, "mismatches": 0}
+
+    def tool(keep: tuple[int, int], stock: tuple[int, int], **figures: Any) -> dict[str, Any]:
+        return {**figures, "flows": [flow("keep", *keep), flow("stock", *stock)]}
+
+    ours = tool((100, 50), (150, 40), cycles=5, adders=10, solve_cpu_s=0.5, emulator_mismatches=0)
+    plain = tool((130, 90), (125, 80), cycles=8, adders=20, solve_cpu_s=2.0, depth=-1, ternary=False)
+    ternary = tool((140, 10), (125, 70), cycles=9, adders=20, solve_cpu_s=2.0, depth=0, ternary=True)
+    return {"network": "a", "target": "ecp5", "levels": 2, "hardwire": ours, "alkaid": [plain, ternary]}
+
+
+def test_the_better_result_of_each_counts(networks_vs_alkaid: ModuleType, tmp_path: Path) -> None:
+    found = row()
+    found["ratios"] = networks_vs_alkaid.ratios(found)
+    assert found["ratios"] == {
+        "LUT": 100 / 125,
         "FF": 50 / 70,
         "cycles": 5 / 9,
         "adders": 0.5,
         "solve CPU": 0.25,
+        "LUT4 alone": 20 / 25,
     }
+    worse = {**found, "network": "b", "ratios": {**found["ratios"], "LUT": 1.2}}
+    result = {"command": "c", "versions": {"x": "1"}, "rows": [found, worse]}
+    totals = networks_vs_alkaid.summary(result["rows"])["ecp5"]["LUT"]
+    assert totals == {"median": 1.0, "least": 0.8, "greatest": 1.2, "greatest_at": "b"}
+    text = networks_vs_alkaid.markdown(result)
+    assert "| ecp5 | 2 | 1.00 (0.80 to 1.20) |" in text
+    assert "keep / stock, dc 0, ternary" in text
+    assert "**1.20**" in text
+    networks_vs_alkaid.draw(result, tmp_path / "picture.png")
+    assert [path.name for path in tmp_path.iterdir()] == ["picture.png"]
+    assert networks_vs_alkaid.mismatches(result["rows"]) == 0
+
+
+def test_latency_of_the_best_cut(route_vs_alkaid: ModuleType) -> None:
+    def routed(tool: str, cut: str, cycles: int, fmax: list[float]) -> dict[str, Any]:
+        return route_vs_alkaid.with_latency({"tool": tool, "cut": cut, "cycles": cycles, "fmax_mhz": fmax})
+
+    rows = [routed("hardwire", "1", 10, [200.0, 250.0, 100.0]), routed("alkaid", "1", 20, [200.0] * 3)]
+    rows += [routed("hardwire", "2", 6, [150.0] * 3), routed("alkaid", "2", 8, [100.0] * 3)]
+    assert (rows[0]["latency_ns"], rows[0]["least_ns"], rows[0]["greatest_ns"]) == (50.0, 40.0, 100.0)
+    found = {row["cut"]: row for row in route_vs_alkaid.ratios({"networks": [{"network": "a", "rows": rows}]})}
+    assert found["1"]["latency_ns"] == 0.5
+    assert found["2"]["latency_ns"] == 0.5
+    assert found["best"]["latency_ns"] == 40.0 / 80.0
 
 
 def test_picture_of_ratios(run_all: ModuleType, tmp_path: Path) -> None:
-    figures = {"target": "ecp5", "ratios": [{"levels": 2, "FF": 0.5, "adders": 1.25}]}
-    ratios = run_all.network_ratios(figures)
-    assert ratios == [("ecp5, 2 levels: FF", 2.0), ("ecp5, 2 levels: adders", 0.8)]
+    found = {
+        **row(),
+        "ratios": {"LUT": 0.5, "FF": 1.25, "cycles": 1.0, "adders": 1.0, "solve CPU": 0.25, "LUT4 alone": 1.0},
+    }
+    ratios = run_all.network_ratios({"rows": [found]})
+    assert ratios[:2] == [("ecp5, median of 1 networks: LUT", 2.0), ("ecp5, median of 1 networks: FF", 0.8)]
     run_all.draw(ratios, tmp_path / "ratios.png")
     assert [path.name for path in tmp_path.iterdir()] == ["ratios.png"]
     assert (tmp_path / "ratios.png").stat().st_size > 2000
@@ -134,37 +203,41 @@ def test_a_failing_benchmark_is_named(run_all: ModuleType, tmp_path: Path, capsy
     assert "invalid literal" in capsys.readouterr().out
 
 
-@pytest.mark.parametrize("name", ["reference_network"])
-def test_the_readme_shows_the_results(name: str, reference_network: ModuleType) -> None:
+@pytest.mark.parametrize("name", ["networks_vs_alkaid", "route_vs_alkaid"])
+def test_stored_tables_are_of_the_stored_figures(name: str, scripts: None) -> None:
+    module = importlib.import_module(name)
     result = json.loads((HERE / "results" / f"{name}.json").read_text())
-    table = (HERE / "results" / f"{name}.md").read_text()
-    assert reference_network.markdown(result) == table
-    assert table in (HERE / "README.md").read_text()
-    assert reference_network.mismatches(result) == 0
+    assert module.markdown(result) == (HERE / "results" / f"{name}.md").read_text()
+    assert f"results/{name}.md" in (HERE / "README.md").read_text()
+
+
+def test_stored_netlists_all_answered_right(networks_vs_alkaid: ModuleType) -> None:
+    result = json.loads((HERE / "results" / "networks_vs_alkaid.json").read_text())
+    assert networks_vs_alkaid.mismatches(result["rows"]) == 0
 
 
 @pytest.mark.tools
-def test_reference_network_runs(reference_network: ModuleType, tmp_path: Path) -> None:
-    out, table = tmp_path / "figures.json", tmp_path / "table.md"
-    command = [
-        "--sizes",
-        "4-3-2",
-        "--levels",
-        "2",
-        "--events",
-        "300",
-        "--repeats",
-        "1",
-        "--work",
-        str(tmp_path / "work"),
-    ]
-    reference_network.main([*command, "--json", str(out), "--markdown", str(table)])
-    result = json.loads(out.read_text())
-    (row,) = result["rows"]
-    assert set(row["flows"]) == {"keep", "stock"}
-    for flow in row["flows"].values():
-        assert flow["netlist"] == {"vectors": 300, "mismatches": 0}
-        # Each chain has two sites at either end; the constants' drivers come on top.
-        assert 0 <= flow["comb"] - (flow["lut"] + 2 * flow["carry"]) <= 4 * flow["chains"] + 2
-    assert result["hardwire"]["emulator"] == {"vectors": 300, "mismatches": 0}
-    assert "adders kept" in table.read_text()
+def test_networks_run_and_go_on(networks_vs_alkaid: ModuleType, tmp_path: Path) -> None:
+    network = tmp_path / "tiny.py"
+    network.write_text(
+        "import numpy as np\n"
+        "HID = {'normal': (3, 5)}\n"
+        "def weights():\n"
+        "    rng = np.random.default_rng(0)\n"
+        "    return [(rng.integers(-8, 8, (4, 3)) / 32, np.ones(3)), (rng.integers(-8, 8, (3, 2)) / 32, np.zeros(2))]\n"
+        "def data(n):\n"
+        "    return np.random.default_rng(1).integers(-128, 128, (n, 4)) / 16\n"
+        "def reference(x, ws):\n"
+        "    (w, b), (v, c) = ws\n"
+        "    return np.floor(np.maximum(x @ w + b, 0) * 32) / 32 % 8 @ v + c\n"
+    )
+    command = ["--out", str(tmp_path), "--set", "none", "--networks", str(network), "--events", "300"]
+    networks_vs_alkaid.main([*command, "--targets", "ecp5"])
+    result = json.loads((tmp_path / "networks_vs_alkaid.json").read_text())
+    (found,) = result["rows"]
+    assert [flow["flow"] for flow in found["hardwire"]["flows"]] == ["keep", "stock"]
+    assert networks_vs_alkaid.mismatches(result["rows"]) == 0
+    netlists = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("mlp.json")}
+    assert len(netlists) == 2
+    networks_vs_alkaid.main([*command, "--targets", "ecp5"])
+    assert {path: path.stat().st_mtime_ns for path in tmp_path.rglob("mlp.json")} == netlists
