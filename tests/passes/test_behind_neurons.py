@@ -98,8 +98,13 @@ def test_without_ties_every_rounding_to_nearest_is_half_up() -> None:
     assert np.array_equal(run_kernel(changed, x), run_kernel(kernel, x))
 
 
-def test_a_tie_keeps_its_rounding() -> None:
+def test_a_tie_to_even_clears_one_bit() -> None:
+    """The half is in the bias; what is left of the rounding is a choice of the last bit, joined without an adder."""
     builder = KernelBuilder("neuron", [-8, -8], [7, 7])
     neuron = builder.linear([0, 1], [3, -5], 5)
     kernel = builder.build([builder.round(neuron, 4, Rounding.RND_CONV)])
-    assert run_passes(kernel, BEHIND)[3].q == Rounding.RND_CONV
+    changed = run_passes(kernel, BEHIND)
+    assert changed.count(OpCode.SELECT) == changed.count(OpCode.ADD) == 1
+    assert set(changed.q[changed.op == OpCode.ROUND].tolist()) == {Rounding.TRN}
+    x = samples(kernel)
+    assert np.array_equal(run_kernel(changed, x), run_kernel(kernel, x))

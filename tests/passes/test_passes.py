@@ -107,14 +107,43 @@ def test_rounding_moves_in_front_of_a_relu_and_into_the_bias(mode: Rounding) -> 
     b = KernelBuilder("k", [-8, -8], [7, 7])
     neuron = b.linear([0, 1], [3, 5], 1)
     kernel = b.build([b.round(b.clamp(neuron, 0, 1 << 10), 2, mode)])
-    changed = absorb_rounding(round_first(kernel))
+    changed = absorb_rounding(round_first(narrow(kernel)))
     x = samples(kernel)
     assert np.array_equal(run_kernel(changed, x), run_kernel(kernel, x))
-    assert changed[4].code is OpCode.CLAMP
-    assert changed[3].code is OpCode.ROUND
-    assert (Rounding(changed[3].q) is Rounding.TRN) == (
-        mode in (Rounding.TRN, Rounding.RND, Rounding.TRN_ZERO, Rounding.RND_INF)
-    )
+    assert changed[-1].code is OpCode.CLAMP
+    assert changed[3].code is OpCode.ROUND or mode is Rounding.RND_CONV
+    assert changed.count(OpCode.ADD) == (mode is Rounding.RND_CONV)
+    assert set(changed.q[changed.op == OpCode.ROUND].tolist()) == {Rounding.TRN}
+
+
+def test_all_roundings_of_a_sum_are_the_same_on_every_input() -> None:
+    """Every mode, shifts around the sum's width, biases of every residue."""
+    for mode in Rounding:
+        for shift in range(1, 8):
+            for bias in range(-9, 9):
+                b = KernelBuilder("k", [-8, -3], [7, 4])
+                kernel = b.build([b.round(b.linear([0, 1], [3, 4], bias), shift, mode)])
+                changed = run_passes(kernel, (narrow, absorb_rounding, narrow, cse, dce))
+                x = np.stack(np.meshgrid(np.arange(-8, 8), np.arange(-3, 5)), axis=-1).reshape(-1, 2)
+                assert np.array_equal(run_kernel(changed, x), run_kernel(kernel, x)), (mode, shift, bias)
+
+
+def test_a_relu_and_a_saturation_are_one_clamp() -> None:
+    b = KernelBuilder("k", [-100], [100])
+    kernel = b.build([b.clamp(b.round(b.clamp(0, 0, 90), 2, Rounding.TRN), -8, 7)])
+    done = run_passes(kernel, (narrow, round_first, narrow, dce))
+    assert done.count(OpCode.CLAMP) == 1
+    x = np.arange(-100, 101)[:, None]
+    assert np.array_equal(run_kernel(done, x), run_kernel(kernel, x))
+
+
+def test_a_constant_term_joins_the_bias() -> None:
+    b = KernelBuilder("k", [-100, 0], [100, 7])
+    kernel = b.build([b.linear([0, 1], [3, 5], 1)])
+    lo, hi = kernel.lo.copy(), kernel.hi.copy()
+    lo[1] = hi[1] = 4
+    done = narrow(kernel.with_(lo=lo, hi=hi))
+    assert (done[2].args, done[2].coefs, done[2].p) == ((0,), (3,), 21)
 
 
 def test_a_clamp_that_others_read_stays_before_its_rounding() -> None:

@@ -7,16 +7,19 @@ from hypothesis import strategies as st
 
 import hardwire as hw
 from hardwire.fixed import FixedType, Overflow, Rounding
-from hardwire.ir.interpreter import run_kernel
+from hardwire.ir.interpreter import run_kernel, values_of
 from hardwire.ir.ops import OpCode
 from hardwire.ir.program import Kernel, Program
 from hardwire.layers._lowering import lower
 from hardwire.network.graph import NetworkBuilder
-from hardwire.passes.pipelines import flatten, simplify
+from hardwire.passes.pipelines import BEFORE_SOLVING, CLEANUP, flatten, run_passes, simplify
+from hardwire.passes.solve_linears import solve_linears
 from hardwire.proof.formal import prove
+from hardwire.proof.forms import Atoms, forms_of
 from hardwire.quantiser import Quantiser
 from hardwire.schedule import schedule
 from hardwire.solver import AdderGraph, solve_cached
+from random_kernels import kernels, samples
 
 
 def solver(matrix: np.ndarray, lo: np.ndarray, hi: np.ndarray, depth: np.ndarray) -> AdderGraph:
@@ -52,6 +55,30 @@ def test_compiled_networks_are_proven(seed: int, rounding: Rounding, over: Overf
     assert proof.outputs_proven == proof.outputs == 4
     assert proof.values_without_overflow == len(circuit.kernel)
     assert proof.latency_balanced
+
+
+@given(st.one_of(kernels(), kernels(kinds=("linear", "round", "clamp", "wrap", "min"), max_bits=6)))
+@settings(max_examples=80, deadline=None)
+def test_whatever_the_passes_do_to_a_kernel_is_proven(kernel: Kernel) -> None:
+    """Every op, all roundings: forms of before and after are equal, and no range is narrower than the proof's."""
+    prepared = run_passes(kernel, BEFORE_SOLVING)
+    solved = solve_linears(prepared, np.zeros(len(prepared.origins), np.int32), solver)
+    done = run_passes(solved, (*CLEANUP, *CLEANUP))
+    inputs = list(zip(kernel.lo[: kernel.n_inputs].tolist(), kernel.hi[: kernel.n_inputs].tolist(), strict=True))
+    atoms = Atoms(inputs)
+    before, after = forms_of(kernel, atoms), forms_of(done, atoms)
+    x = samples(kernel)
+    assert np.array_equal(run_kernel(done, x), run_kernel(kernel, x))
+    assert [before[v] for v in kernel.outputs] == [after[v] for v in done.outputs]
+    for source, forms in ((kernel, before), (done, after)):
+        for form, values in zip(forms, values_of(source, x), strict=True):
+            lo, hi = atoms.range(form)
+            assert lo <= values.min()
+            assert values.max() <= hi
+    for op, form in zip(done, after, strict=True):
+        lo, hi = atoms.range(form)
+        assert op.lo <= lo
+        assert hi <= op.hi
 
 
 def _mutants(kernel: Kernel, stage: np.ndarray, seed: int) -> tuple[str, Kernel, np.ndarray]:

@@ -89,3 +89,33 @@ def _kept_tables(p: Ints, is_table: NDArray[np.bool_]) -> tuple[list[int], Ints]
     p = np.array(p)
     p[is_table] = inverse
     return [int(t) for t in used], p
+
+
+def with_room(kernel: Kernel, at: Ints, room: int) -> tuple[Kernel, Ints]:
+    """Return the kernel with `room` values (the constant 0) put in front of each value `at`, and the new ids of `at`.
+
+    `at`: ascending ids.
+    """
+    n = len(kernel)
+    before = np.zeros(n, np.int64)
+    before[at] = room
+    new_id = np.arange(n) + np.cumsum(before)
+    total = n + room * len(at)
+    arity, linear = _ARITY[kernel.op], kernel.op == _LINEAR
+    columns = {}
+    for key in ("op", "a", "b", "c", "p", "q", "lo", "hi", "origin"):
+        old = getattr(kernel, key)
+        least = {"a": 1, "b": 2, "c": 3}.get(key)
+        if least is not None:
+            used = (arity >= least) & ~linear
+            old = np.where(used, new_id[np.where(used, old, 0)], old)
+        filler = {"op": int(OpCode.CONST), "a": -1, "b": -1, "c": -1}.get(key, 0)
+        column = np.full(total, filler, getattr(kernel, key).dtype)
+        column[new_id] = old
+        columns[key] = column
+    changed = kernel.with_(
+        **columns,
+        term_arg=new_id[kernel.term_arg].astype(np.int32),
+        outputs=new_id[kernel.outputs].astype(np.int32),
+    )
+    return changed, new_id[at]

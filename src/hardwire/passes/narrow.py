@@ -26,12 +26,12 @@ def narrow(kernel: Kernel) -> Kernel:
     """Tighten all ranges forward and fold what they decide; dead values are left for `dce`."""
     a, b, c, p, q = (np.array(x) for x in (kernel.a, kernel.b, kernel.c, kernel.p, kernel.q))
     op, lo, hi = np.array(kernel.op), np.array(kernel.lo), np.array(kernel.hi)
-    term_arg = np.array(kernel.term_arg)
+    term_arg, term_coef = np.array(kernel.term_arg), np.array(kernel.term_coef)
     sizes = np.array([len(t) for t in kernel.tables], np.int64)
     starts = np.cumsum(sizes) - sizes
     entries = np.concatenate(kernel.tables) if kernel.tables else np.zeros(1, np.int64)
-    alias = _sweep(op, a, b, c, p, q, lo, hi, term_arg, kernel.term_coef, starts, entries)
-    changed = kernel.with_(op=op, a=a, b=b, c=c, p=p, q=q, lo=lo, hi=hi, term_arg=term_arg)
+    alias = _sweep(op, a, b, c, p, q, lo, hi, term_arg, term_coef, starts, entries)
+    changed = kernel.with_(op=op, a=a, b=b, c=c, p=p, q=q, lo=lo, hi=hi, term_arg=term_arg, term_coef=term_coef)
     order = np.flatnonzero(alias == np.arange(len(alias))).astype(np.int32)
     position = np.full(len(alias), -1, np.int32)
     position[order] = np.arange(len(order), dtype=np.int32)
@@ -89,10 +89,10 @@ def _sweep(op, a, b, c, p, q, lo, hi, term_arg, term_coef, starts, entries):  # 
             continue
         low, high = lo[i], hi[i]
         if code == LINEAR:
+            _fold_terms(b, p, lo, hi, alias, term_arg, term_coef, a[i], i)
             low = high = p[i]
             low_f = high_f = float(p[i])
             for k in range(a[i], a[i] + b[i]):
-                term_arg[k] = alias[term_arg[k]]
                 v, w = term_arg[k], term_coef[k]
                 x, y = (lo[v], hi[v]) if w > 0 else (hi[v], lo[v])
                 low += w * x
@@ -101,6 +101,12 @@ def _sweep(op, a, b, c, p, q, lo, hi, term_arg, term_coef, starts, entries):  # 
                 high_f += float(w) * float(y)
             if abs(low_f) >= _LIMIT or abs(high_f) >= _LIMIT:
                 low, high = lo[i], hi[i]
+            elif b[i] == 1 and p[i] == 0 and term_coef[a[i]] > 0 and term_coef[a[i]] & (term_coef[a[i]] - 1) == 0:
+                w = term_coef[a[i]]
+                op[i], a[i], b[i] = SHL, term_arg[a[i]], -1
+                while w > 1:
+                    w >>= 1
+                    p[i] += 1
         else:
             if a[i] >= 0:
                 a[i] = alias[a[i]]
@@ -131,6 +137,17 @@ def _sweep(op, a, b, c, p, q, lo, hi, term_arg, term_coef, starts, entries):  # 
                         p[i] -= inner
                     if code == SHL:
                         break
+                code = _merge_rounds(op, a, p, q, lo, hi, i)
+            elif code == CLAMP:
+                # One clamp, of the bounds of both: a ReLU joins the saturation behind it.
+                while op[a[i]] == CLAMP:
+                    p[i], q[i] = min(max(p[a[i]], p[i]), q[i]), min(max(q[a[i]], p[i]), q[i])
+                    a[i] = a[a[i]]
+            elif code == WRAP:
+                while op[a[i]] == WRAP and p[a[i]] >= p[i]:
+                    a[i] = a[a[i]]
+            elif code == MIN or code == MAX:
+                code = _clamp_by_constant(op, a, b, p, q, lo, hi, i)
             x, y = a[i], b[i]
             if code == CONST:
                 low = high = p[i]
@@ -214,6 +231,67 @@ def _sweep(op, a, b, c, p, q, lo, hi, term_arg, term_coef, starts, entries):  # 
             continue
         _simplify(op, a, b, c, p, q, lo, hi, alias, i)
     return alias
+
+
+@njit(cache=True)
+def _fold_terms(b, p, lo, hi, alias, term_arg, term_coef, start, i):  # type: ignore[no-untyped-def]
+    """Terms of constant values join the bias of LINEAR value i."""
+    kept = start
+    for k in range(start, start + b[i]):
+        v, w = alias[term_arg[k]], term_coef[k]
+        if lo[v] == hi[v] and abs(float(w) * float(lo[v]) + float(p[i])) < _LIMIT:
+            p[i] += w * lo[v]
+        else:
+            term_arg[kept], term_coef[kept] = v, w
+            kept += 1
+    b[i] = kept - start
+
+
+@njit(cache=True)
+def _merge_rounds(op, a, p, q, lo, hi, i):  # type: ignore[no-untyped-def]
+    """Spell the rounding of value i by a mode that looks at no sign, where it is known, and as one with a floor below.
+
+    `floor(x / 2^k)` rounded by a floor or half up is `x` rounded so at once: a half of 2^k is one of integers.
+    """
+    if op[i] != ROUND or p[i] == 0:
+        return op[i]
+    x = a[i]
+    if lo[x] >= 0:
+        if q[i] == TRN_ZERO:
+            q[i] = TRN
+        elif q[i] == RND_ZERO:
+            q[i] = RND_MIN_INF
+        elif q[i] == RND_INF:
+            q[i] = RND
+        elif q[i] == AWAY:
+            q[i] = CEIL
+    elif hi[x] <= 0:
+        if q[i] == TRN_ZERO:
+            q[i] = CEIL
+        elif q[i] == RND_ZERO:
+            q[i] = RND
+        elif q[i] == RND_INF:
+            q[i] = RND_MIN_INF
+        elif q[i] == AWAY:
+            q[i] = TRN
+    while (q[i] == TRN or q[i] == RND) and op[a[i]] == ROUND and q[a[i]] == TRN and p[i] + p[a[i]] <= MAX_BITS:
+        p[i] += p[a[i]]
+        a[i] = a[a[i]]
+    return op[i]
+
+
+@njit(cache=True)
+def _clamp_by_constant(op, a, b, p, q, lo, hi, i):  # type: ignore[no-untyped-def]
+    """A minimum or maximum with a constant is a clamp."""
+    x, y = a[i], b[i]
+    if lo[x] == hi[x]:
+        x, y = y, x
+    if lo[y] != hi[y]:
+        return op[i]
+    low, high = (lo[x], lo[y]) if op[i] == MIN else (lo[y], hi[x])
+    if low < high:
+        op[i], a[i], b[i], p[i], q[i] = CLAMP, x, -1, low, high
+    return op[i]
 
 
 @njit(cache=True)

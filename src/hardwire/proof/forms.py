@@ -8,6 +8,7 @@ a second opinion on the compiler's own.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from hardwire.fixed import MAX_BITS, Rounding
@@ -36,12 +37,15 @@ class Atoms:
         self.clamps: dict[int, tuple[int, int, Form]] = {}
         """Atoms that are clamps: bounds and operand."""
         self._tables: dict[bytes, int] = {}
+        self._keys: list[tuple[object, ...]] = [() for _ in inputs]
+        self._known: dict[Terms, tuple[int, Range]] = {}
 
     def atom(self, key: tuple[object, ...], span: Range) -> int:
         """Id of the atom described by `key`; the range follows from the key, so the first one given stands."""
         if key not in self._ids:
             self._ids[key] = len(self.ranges)
             self.ranges.append(span)
+            self._keys.append(key)
         return self._ids[key]
 
     def clamp_of(self, form: Form) -> tuple[Form, int, int] | None:
@@ -53,18 +57,35 @@ class Atoms:
         low, high = coef * low + form.constant, coef * high + form.constant
         return _combined(inner, coef, Form((), form.constant), 1), low, high
 
+    def inside(self, code: OpCode, form: Form) -> tuple[int, int, Form] | None:
+        """(first immediate, second, operand) of a form that is one atom of a unary op plus a constant, or None."""
+        if len(form.terms) != 1 or form.terms[0][1] != 1:
+            return None
+        match self._keys[form.terms[0][0]]:
+            case (OpCode() as found, int(p), int(q), Form() as operand) if found is code:
+                return p, q, operand
+        return None
+
     def table(self, entries: bytes) -> int:
         """Id of a table's content."""
         return self._tables.setdefault(entries, len(self._tables))
 
     def range(self, form: Form) -> Range:
-        """Exact range of a form over the box of its atoms' ranges."""
+        """Range of a form: exact over the box of its atoms' ranges, or nearer where `known` says so."""
         lo = hi = form.constant
         for atom, coef in form.terms:
             low, high = self.ranges[atom]
             lo += coef * (low if coef > 0 else high)
             hi += coef * (high if coef > 0 else low)
+        if self._known and form.terms in self._known:
+            constant, (low, high) = self._known[form.terms]
+            return max(lo, low + form.constant - constant), min(hi, high + form.constant - constant)
         return lo, hi
+
+    def known(self, form: Form, span: Range) -> Form:
+        """Return the form; from now on its range, and that of its terms with another constant, lies in `span` too."""
+        self._known.setdefault(form.terms, (form.constant, span))
+        return form
 
 
 def _combined(x: Form, scale_x: int, y: Form, scale_y: int) -> Form:
@@ -125,26 +146,45 @@ def _form(op: Op, forms: list[Form], atoms: Atoms, kernel: Kernel, tables: list[
         case OpCode.CLAMP:
             return _clamped(args[0], op.p, op.q, atoms)
         case OpCode.WRAP:
-            lo, hi = atoms.range(args[0])
-            first = -(1 << (op.p - 1)) if op.q else 0
-            if first <= lo and hi < first + (1 << op.p):
-                return args[0]
-    return _other(op, args, atoms, kernel, tables)
+            return _wrapped(args[0], op.p, op.q, atoms)
+        case OpCode.TABLE:
+            return _looked_up(args[0], op.q, kernel.tables[op.p].tolist(), tables[op.p], atoms)
+    return _other(op.code, args, atoms)
 
 
-_BY_SIGN = {Rounding.TRN_ZERO: Rounding.TRN, Rounding.RND_INF: Rounding.RND, Rounding.RND_ZERO: Rounding.RND_MIN_INF}
-_BY_SIGN[Rounding.AWAY] = Rounding.CEIL
+_POSITIVE = {
+    Rounding.TRN_ZERO: Rounding.TRN,
+    Rounding.RND_ZERO: Rounding.RND_MIN_INF,
+    Rounding.RND_INF: Rounding.RND,
+    Rounding.AWAY: Rounding.CEIL,
+}
+"""What modes that look at the sign do to values that are never negative."""
+_NEGATIVE = {
+    Rounding.TRN_ZERO: Rounding.CEIL,
+    Rounding.RND_ZERO: Rounding.RND,
+    Rounding.RND_INF: Rounding.RND_MIN_INF,
+    Rounding.AWAY: Rounding.TRN,
+}
+
+
+_ADDED: dict[Rounding, Callable[[int], int]] = {
+    Rounding.RND: lambda half: half,
+    Rounding.RND_MIN_INF: lambda half: half - 1,
+    Rounding.CEIL: lambda half: 2 * half - 1,
+}
+"""What makes a floor of other modes, by the half of the step."""
 _TO_NEAREST = (Rounding.RND_ZERO, Rounding.RND_INF, Rounding.RND_MIN_INF, Rounding.RND_CONV)
 
 
 def _rounded(form: Form, shift: int, mode: int, atoms: Atoms) -> Form:
-    if atoms.range(form)[0] >= 0:
-        mode = _BY_SIGN.get(Rounding(mode), Rounding(mode))
+    lo, hi = atoms.range(form)
+    if lo >= 0 or hi <= 0:
+        mode = (_POSITIVE if lo >= 0 else _NEGATIVE).get(Rounding(mode), Rounding(mode))
     if mode in _TO_NEAREST and 0 < shift <= MAX_BITS - 2 and _no_tie(form, shift):
         mode = Rounding.RND
-    if mode == Rounding.RND and 0 < shift <= MAX_BITS - 2:
-        # Half up is floor with the half added: one spelling for both.
-        form, mode = Form(form.terms, form.constant + (1 << (shift - 1))), Rounding.TRN
+    if mode in _ADDED and 0 < shift <= MAX_BITS - 2:
+        # Half up is floor with the half added, and so on: one spelling for all.
+        form, mode = Form(form.terms, form.constant + _ADDED[Rounding(mode)](1 << (shift - 1))), Rounding.TRN
     floor = mode == Rounding.TRN
     # A constant's bit below those of all terms never carries into them: floor drops it.
     while shift and (floor or form.constant % 2 == 0) and all(coef % 2 == 0 for _, coef in form.terms):
@@ -158,7 +198,19 @@ def _rounded(form: Form, shift: int, mode: int, atoms: Atoms) -> Form:
         inner, low, high = clamp
         low, high = round_int(low, shift, mode), round_int(high, shift, mode)
         return _clamped(_rounded(inner, shift, mode, atoms), low, high, atoms)
+    if floor and (inside := atoms.inside(OpCode.ROUND, form)) and inside[1] == Rounding.TRN:
+        # A floor of a floor is one floor; an integer between them is a whole number of the first one's steps.
+        first, _, operand = inside
+        operand = Form(operand.terms, operand.constant + (form.constant << first))
+        return _rounded(operand, first + shift, int(Rounding.TRN), atoms)
     lo, hi = atoms.range(form)
+    if mode == Rounding.RND_CONV and shift <= MAX_BITS - 2:
+        # As ties up, with the last bit cleared in a tie: where nothing is left below once the half is added.
+        raised = Form(form.terms, form.constant + (1 << (shift - 1)))
+        last = _wrapped(_rounded(raised, shift, int(Rounding.TRN), atoms), 1, 0, atoms)
+        odd = _other(OpCode.SELECT, [_wrapped(raised, shift, 0, atoms), last, _ZERO], atoms)
+        upper = _rounded(raised, shift + 1, int(Rounding.TRN), atoms)
+        return atoms.known(_combined(upper, 2, odd, 1), (round_int(lo, shift, mode), round_int(hi, shift, mode)))
     span = round_int(lo, shift, mode), round_int(hi, shift, mode)
     return Form(((atoms.atom((OpCode.ROUND, shift, int(mode), form), span), 1),), 0)
 
@@ -196,36 +248,60 @@ def _clamped(form: Form, low: int, high: int, atoms: Atoms) -> Form:
     return Form(((atom, unit),), 0)
 
 
-def _other(op: Op, args: list[Form], atoms: Atoms, kernel: Kernel, tables: list[int]) -> Form:
+def _wrapped(form: Form, bits: int, signed: int, atoms: Atoms) -> Form:
+    if all(coef % 2 == 0 for _, coef in form.terms) and form.constant % 2 == 0:
+        # Low bits that are always 0 stay outside.
+        if bits == 1:
+            return _ZERO
+        half = Form(tuple((atom, coef // 2) for atom, coef in form.terms), form.constant // 2)
+        return _combined(_wrapped(half, bits - 1, signed, atoms), 2, _ZERO, 1)
+    lo, hi = atoms.range(form)
+    first = -(1 << (bits - 1)) if signed else 0
+    if first <= lo and hi < first + (1 << bits):
+        return form
+    if form.constant == 0 and (inside := atoms.inside(OpCode.WRAP, form)) and inside[0] >= bits:
+        # The wider wrap changes no bit that the narrower one keeps.
+        return _wrapped(inside[2], bits, signed, atoms)
+    span = range_of(OpCode.WRAP, [(lo, hi)], bits, signed)
+    return Form(((atoms.atom((OpCode.WRAP, bits, signed, form), span), 1),), 0)
+
+
+def _looked_up(form: Form, first: int, entries: list[int], table: int, atoms: Atoms) -> Form:
+    # A circuit under proof may read its table outside, which the proof reports; the range must not fail on it.
+    last = first + len(entries) - 1
+    span = [min(max(bound, first), last) for bound in atoms.range(form)]
+    reached = entries[span[0] - first : span[1] - first + 1]
+    return Form(((atoms.atom((OpCode.TABLE, table, first, form), (min(reached), max(reached))), 1),), 0)
+
+
+def _other(code: OpCode, args: list[Form], atoms: Atoms) -> Form:
     spans = [atoms.range(form) for form in args]
-    if op.code is OpCode.SELECT:
+    if code is OpCode.SELECT:
         if spans[0] == (0, 0):
             return args[2]
+        while all(coef % 2 == 0 for _, coef in args[0].terms) and args[0].constant % 2 == 0:
+            args[0] = Form(tuple((atom, coef // 2) for atom, coef in args[0].terms), args[0].constant // 2)
         if spans[0][0] > 0 or spans[0][1] < 0 or args[1] == args[2]:
             return args[1]
-    if op.code in (OpCode.LESS, OpCode.EQUAL):
+    if code in (OpCode.LESS, OpCode.EQUAL):
         # Of equal or related operands the difference may be decided where their ranges are not.
         lo, hi = atoms.range(_combined(args[0], 1, args[1], -1))
-        if op.code is OpCode.LESS and (hi < 0 or lo >= 0):
+        if code is OpCode.LESS and (hi < 0 or lo >= 0):
             return Form((), int(hi < 0))
-        if op.code is OpCode.EQUAL and (lo == hi == 0 or lo > 0 or hi < 0):
+        if code is OpCode.EQUAL and (lo == hi == 0 or lo > 0 or hi < 0):
             return Form((), int(lo == 0))
-    if op.code in (OpCode.MIN, OpCode.MAX):
-        first, second = (0, 1) if op.code is OpCode.MIN else (1, 0)
+    if code in (OpCode.MIN, OpCode.MAX):
+        first, second = (0, 1) if code is OpCode.MIN else (1, 0)
         if spans[first][1] <= spans[second][0] or args[0] == args[1]:
             return args[0]
         if spans[second][1] <= spans[first][0]:
             return args[1]
-    if op.code in (OpCode.MUL, OpCode.MIN, OpCode.MAX, OpCode.EQUAL, OpCode.AND, OpCode.OR, OpCode.XOR):
+        for bound, form in ((args[0], args[1]), (args[1], args[0])):
+            if not bound.terms:
+                low, high = (bound.constant, atoms.range(form)[1]), (atoms.range(form)[0], bound.constant)
+                return _clamped(form, *(low if code is OpCode.MAX else high), atoms)
+    if code in (OpCode.MUL, OpCode.MIN, OpCode.MAX, OpCode.EQUAL, OpCode.AND, OpCode.OR, OpCode.XOR):
         order = sorted(range(2), key=lambda k: (args[k].terms, args[k].constant))
         args, spans = [args[k] for k in order], [spans[k] for k in order]
-    entries: list[int] = []
-    immediates: tuple[int, ...] = (op.p, op.q)
-    if op.code is OpCode.TABLE:
-        entries = kernel.tables[op.p].tolist()
-        immediates = (tables[op.p], op.q)
-        # A circuit under proof may read its table outside, which the proof reports; the range must not fail on it.
-        first, last = op.q, op.q + len(entries) - 1
-        spans = [(min(max(low, first), last), min(max(high, first), last)) for low, high in spans]
-    span = range_of(op.code, spans, op.p, op.q, table=entries)
-    return Form(((atoms.atom((op.code, *immediates, *args), span), 1),), 0)
+    span = range_of(code, spans, 0, 0)
+    return Form(((atoms.atom((code, *args), span), 1),), 0)
