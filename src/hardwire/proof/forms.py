@@ -38,7 +38,7 @@ class Atoms:
         """Atoms that are clamps: bounds and operand."""
         self._tables: dict[bytes, int] = {}
         self._keys: list[tuple[object, ...]] = [() for _ in inputs]
-        self._known: dict[Terms, tuple[int, Range]] = {}
+        self._spellings: dict[Form, Form] = {}
 
     def atom(self, key: tuple[object, ...], span: Range) -> int:
         """Id of the atom described by `key`; the range follows from the key, so the first one given stands."""
@@ -71,21 +71,22 @@ class Atoms:
         return self._tables.setdefault(entries, len(self._tables))
 
     def range(self, form: Form) -> Range:
-        """Range of a form: exact over the box of its atoms' ranges, or nearer where `known` says so."""
+        """Exact range of a form over the box of its atoms' ranges."""
         lo = hi = form.constant
         for atom, coef in form.terms:
             low, high = self.ranges[atom]
             lo += coef * (low if coef > 0 else high)
             hi += coef * (high if coef > 0 else low)
-        if self._known and form.terms in self._known:
-            constant, (low, high) = self._known[form.terms]
-            return max(lo, low + form.constant - constant), min(hi, high + form.constant - constant)
         return lo, hi
 
-    def known(self, form: Form, span: Range) -> Form:
-        """Return the form; from now on its range, and that of its terms with another constant, lies in `span` too."""
-        self._known.setdefault(form.terms, (form.constant, span))
+    def spell(self, form: Form, other: Form) -> Form:
+        """Return `form`, for which `other` is another spelling that `respelt` knows from now on."""
+        self._spellings[other] = form
         return form
+
+    def respelt(self, form: Form) -> Form:
+        """The first spelling of a form."""
+        return self._spellings.get(form, form)
 
 
 def _combined(x: Form, scale_x: int, y: Form, scale_y: int) -> Form:
@@ -132,7 +133,7 @@ def _form(op: Op, forms: list[Form], atoms: Atoms, kernel: Kernel, tables: list[
                     terms[atom] = terms.get(atom, 0) + weight * coef
             return Form(tuple(sorted((a, c) for a, c in terms.items() if c)), constant)
         case OpCode.ADD:
-            return _combined(args[0], 1 << op.p, args[1], 1 << op.q)
+            return atoms.respelt(_combined(args[0], 1 << op.p, args[1], 1 << op.q))
         case OpCode.SUB:
             return _combined(args[0], 1 << op.p, args[1], -(1 << op.q))
         case OpCode.SHL:
@@ -204,15 +205,16 @@ def _rounded(form: Form, shift: int, mode: int, atoms: Atoms) -> Form:
         operand = Form(operand.terms, operand.constant + (form.constant << first))
         return _rounded(operand, first + shift, int(Rounding.TRN), atoms)
     lo, hi = atoms.range(form)
+    span = round_int(lo, shift, mode), round_int(hi, shift, mode)
+    rounded = Form(((atoms.atom((OpCode.ROUND, shift, int(mode), form), span), 1),), 0)
     if mode == Rounding.RND_CONV and shift <= MAX_BITS - 2:
         # As ties up, with the last bit cleared in a tie: where nothing is left below once the half is added.
         raised = Form(form.terms, form.constant + (1 << (shift - 1)))
         last = _wrapped(_rounded(raised, shift, int(Rounding.TRN), atoms), 1, 0, atoms)
         odd = _other(OpCode.SELECT, [_wrapped(raised, shift, 0, atoms), last, _ZERO], atoms)
         upper = _rounded(raised, shift + 1, int(Rounding.TRN), atoms)
-        return atoms.known(_combined(upper, 2, odd, 1), (round_int(lo, shift, mode), round_int(hi, shift, mode)))
-    span = round_int(lo, shift, mode), round_int(hi, shift, mode)
-    return Form(((atoms.atom((OpCode.ROUND, shift, int(mode), form), span), 1),), 0)
+        return atoms.spell(rounded, _combined(upper, 2, odd, 1))
+    return rounded
 
 
 def _no_tie(form: Form, shift: int) -> bool:
