@@ -109,7 +109,7 @@ def random_matrix(n: int, bits: int) -> Ints:
     return np.random.default_rng(0).integers(-(1 << (bits - 1)), 1 << (bits - 1), size=(n, n))
 
 
-# adders reached on these seeded matrices when this was written, by effort 1 and the cost named; never more again
+# costs reached on these seeded matrices when this was written, by effort 1 and the cost named; never more again
 RECORDED = [
     (8, 4, None, AdderCount(), 49),
     (8, 8, None, AdderCount(), 95),
@@ -121,16 +121,20 @@ RECORDED = [
     (16, 8, 2, AdderCount(), 360),
     (32, 4, None, AdderCount(), 737),
     (32, 8, 0, AdderCount(), 1355),
-    (16, 8, None, FullAdderCost(), 358),
-    (32, 8, None, FullAdderCost(), 1324),
+    (8, 8, 0, FullAdderCost(), 1139),
+    (16, 6, 0, FullAdderCost(), 3143),
+    (16, 8, None, FullAdderCost(), 4065),
+    (16, 8, 2, FullAdderCost(1.5), 4719.5),
+    (32, 6, 0, FullAdderCost(), 11701),
+    (32, 8, None, FullAdderCost(), 15233),
 ]
 
 
-@pytest.mark.parametrize(("n", "bits", "spare", "cost", "adders"), RECORDED)
-def test_no_more_adders_than_recorded(
-    n: int, bits: int, spare: int | None, cost: AdderCount | FullAdderCost, adders: int
+@pytest.mark.parametrize(("n", "bits", "spare", "cost", "most"), RECORDED)
+def test_no_dearer_than_recorded(
+    n: int, bits: int, spare: int | None, cost: AdderCount | FullAdderCost, most: float
 ) -> None:
-    assert solve(random_matrix(n, bits), depth_limit=spare, cost=cost).n_adders <= adders
+    assert solve(random_matrix(n, bits), depth_limit=spare, cost=cost).cost(cost, -128, 127) <= most
 
 
 def test_effort_never_costs_more() -> None:
@@ -158,7 +162,7 @@ def test_duplicate_negated_and_shifted_columns_are_shared() -> None:
 
 def test_duplicate_rows_are_added_first() -> None:
     row = random_matrix(8, 8)[:1]
-    assert solve(np.concatenate([row, 4 * row, -row])).n_adders == solve(row).n_adders + 2
+    assert solve(np.concatenate([row, 4 * row, -row])).n_adders <= solve(row).n_adders + 2
 
 
 @pytest.mark.parametrize("shape", [(0, 0), (0, 3), (3, 0)])

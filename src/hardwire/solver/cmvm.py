@@ -1,8 +1,9 @@
 """Constant-matrix multiplication: y = x @ matrix by shifts and shared additions.
 
-`solve` tries several plans and keeps the cheapest graph. A plan is a choice of pair score and seed for the greedy
-elimination (`_greedy`), with or without a first stage that writes columns as differences from other columns
-(`_tree`, a spanning tree over columns). Every graph is checked against the matrix before it is returned.
+`solve` tries several plans, keeps the cheapest graph and improves it. A plan is a choice of pair score and seed for
+the greedy elimination (`_greedy`), with or without a first stage that writes columns as differences from other columns
+(`_tree`, a spanning tree over columns). A local search (`_improve`) then undoes and redoes parts of the graph. Every
+graph is checked against the matrix before it is returned.
 
 Sources: two-term elimination over signed digits: Hartley 1996, Hosangadi et al. 2005, Aksoy et al. 2014; differences of
 columns along a spanning tree: Muhammad & Roy 2002, Sun et al. 2025 (da4ml, from the paper alone).
@@ -13,15 +14,16 @@ from __future__ import annotations
 import threading
 from collections import OrderedDict
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import count
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from hardwire.errors import DataError, InternalError
-from hardwire.solver import _greedy, _tree
-from hardwire.solver.cost import AdderCost, FullAdderCost, Ints
+from hardwire.errors import DataError, InternalError, RangeError
+from hardwire.solver import _core, _greedy, _tree
+from hardwire.solver._improve import Search
+from hardwire.solver.cost import AdderCost, AdderCount, FullAdderCost, Ints
 from hardwire.solver.csd import csd_weight
 from hardwire.solver.graph import AdderGraph, input_box
 
@@ -36,6 +38,17 @@ _cache_lock = threading.Lock()
 _WORK_PER_SOLVE = 16e6
 """Pairs of digits that effort 1 may count over all its plans; one plan counts the square of each column's digits."""
 
+_PLANS = {True: 3, False: 12}
+"""Most plans of effort 1 for few bits and for few adders; the local search gains more bits in the time of a plan."""
+
+_UNITS_PER_ADDER = (400, 2400)
+"""Units of the local search for each adder of a small and of a large graph at effort 1; a unit takes about 50 ns."""
+
+_FAR = -1
+_FOR_BITS = ((2, 0), (2, 4), (1, 0), (1, 4), (2, _FAR), (0, 0), (1, _FAR), (2, 2), (0, 4), (1, 2), (0, _FAR), (0, 2))
+_FOR_ADDERS = ((1, 0), (1, 4), (0, 0), (2, 0), (1, _FAR), (0, 4), (2, _FAR), (1, 2), (0, _FAR), (2, 4), (0, 2), (2, 2))
+"""Pair score and edges of the column tree (`_FAR`: no bound), the most promising first."""
+
 
 @dataclass(frozen=True)
 class Plan:
@@ -46,23 +59,31 @@ class Plan:
     tree: int = 0
 
 
-def plans(seed: int, n_columns: int) -> Iterator[Plan]:
-    """All that `solve` could try, the most promising first, without end."""
+def plans(seed: int, n_columns: int, *, narrow: bool) -> Iterator[Plan]:
+    """All that `solve` could try, the most promising first, without end; `narrow`: for few bits, not few adders."""
     base = seed * 1_000_003
     far = max(n_columns, 5)
-    order = ((1, 0), (1, 4), (0, 0), (2, 0), (1, far), (0, 4), (2, far), (1, 2), (0, far), (2, 4), (0, 2), (2, 2))
+    order = _FOR_BITS if narrow else _FOR_ADDERS
     for restart in count():
         for mode, tree in order:
             if tree == 0 or n_columns > 1:
-                yield Plan(mode, base + restart, tree)
+                yield Plan(mode, base + restart, far if tree == _FAR else tree)
 
 
-def budget(effort: int, work: float) -> int:
-    """How many plans to carry out on a matrix of this work; doubled by each step of effort beyond 1."""
+def budget(effort: int, work: float, *, narrow: bool) -> int:
+    """How many plans to carry out on a matrix of this work; doubled by each step of effort beyond 1, four times."""
     if effort == 0:
         return 1
-    usual = min(max(int(_WORK_PER_SOLVE / max(work, 1.0)), 2 if work < 3e7 else 1), 12)
-    return usual << (effort - 1)
+    usual = min(max(int(_WORK_PER_SOLVE / max(work, 1.0)), 1), _PLANS[narrow])
+    return usual << min(effort - 1, 4)
+
+
+def search_units(effort: int, adders: int) -> int:
+    """Units of local search on a graph of so many adders; each step of effort beyond 1 takes four times as many."""
+    if effort == 0:
+        return 0
+    least, most = _UNITS_PER_ADDER
+    return adders * min(max(2 * adders, least), most) << 2 * (effort - 1)
 
 
 def solve(
@@ -80,9 +101,10 @@ def solve(
 
     `matrix`: integers (n_inputs, n_outputs) of magnitude up to 2^31. `lo`, `hi`: closed range of each input
     (signed 8 bits if not given). `input_depth`: adder level at which each input arrives (0 if not given).
-    `depth_limit`: levels allowed beyond the least possible for the matrix; None for no limit. `effort`: 0 one
-    plan, 1 the usual (up to 12 plans, by size), each step further doubles them, with other seeds. `cost`: what to
-    minimise (full-adder bits if not given); between equals the fewer adders, then the smaller depth win.
+    `depth_limit`: levels allowed beyond the least possible for the matrix; None for no limit. `effort`: a budget of
+    work, not of time: 0 one plan and no local search, 1 the usual (up to 3 plans, by size), each step further doubles
+    the plans, with other seeds, and takes four times as much local search. `cost`: what to minimise (full-adder bits
+    if not given); between equals the fewer adders, then the smaller depth win.
 
     The same arguments always give the same graph. Raises DataError on arrays of the wrong shape or dtype and on
     impossible options, RangeError on empty ranges and where a value could leave 62 bits.
@@ -105,31 +127,92 @@ def solve(
         least_depth = int(_greedy.minimal_depth(unique, arrival).max(initial=0))
         deadline = np.full(unique.shape[1], least_depth + int(depth_limit), np.int64)
 
+    problem = _Problem(unique, sources, deadline, model, int(seed))
+    narrow = problem.weights[0] > 0.0
     work = float((csd_weight(unique).sum(axis=0).astype(np.float64) ** 2).sum())
-    runs = budget(int(effort), work)
-    best: tuple[tuple[float, int, int], AdderGraph] | None = None
-    done = 0
-    for plan in plans(int(seed), unique.shape[1]):
-        if plan.tree:
-            attempt = _tree.run(unique, sources, deadline, plan.mode, plan.seed, plan.tree)
-        else:
-            attempt = _greedy.run(unique, sources, deadline, plan.mode, plan.seed)
-        if attempt is None:  # no gain from a tree, or no room for one
-            continue
-        if deadline is not None and attempt.depth(arrival) > int(deadline.max(initial=0)):
-            raise InternalError(f"solver: {plan} came out {attempt.depth(arrival)} levels deep, not within its limit")
-        merit = (attempt.cost(model, box_lo, box_hi), attempt.n_adders, attempt.depth(arrival))
-        if best is None or merit < best[0]:
-            best = (merit, attempt)
-        done += 1
-        if done == runs or attempt.n_adders < 2:
-            break
-    assert best is not None  # the first plan has no tree and always succeeds
-    graph = _expand_columns(best[1], column_of, shift_of, negate_of)
+    todo = plans(int(seed), unique.shape[1], narrow=narrow)
+    started = best = problem.first(next(todo))
+    done = 1
+    for step in range(int(effort) + 1):  # each effort begins with what the one below does, so it can only be cheaper
+        while done < budget(step, work, narrow=narrow) and started.graph.n_adders > 1:
+            attempt = problem.carry_out(next(todo))
+            if attempt is not None:
+                started = min(started, attempt)
+                done += 1
+        best = min(best, started)
+        units = search_units(step, best.graph.n_adders)
+        if units:
+            best = min(best, problem.improved(best.graph, units))
+    graph = _expand_columns(best.graph, column_of, shift_of, negate_of)
     graph.check()
     if not np.array_equal(graph.matrix(), constants):
         raise InternalError("solver: the adder graph does not compute the matrix", hint="report the matrix")
     return graph
+
+
+@dataclass(frozen=True, order=True)
+class _Rated:
+    """A graph and what it costs; between equals the fewer adders, then the smaller depth, then the earlier wins."""
+
+    merit: tuple[float, int, int]
+    graph: AdderGraph = field(compare=False)
+
+
+@dataclass(frozen=True)
+class _Problem:
+    """What one call of `solve` is about, equal columns already merged."""
+
+    matrix: Ints
+    sources: _greedy.Sources
+    deadline: Ints | None
+    model: AdderCost
+    seed: int
+
+    @property
+    def weights(self) -> tuple[float, float]:
+        """What a bit and an adder cost in the local search; which graph is kept is up to the model itself."""
+        if isinstance(self.model, FullAdderCost):
+            return 1.0, self.model.overhead
+        return (0.0, 1.0) if isinstance(self.model, AdderCount) else (1.0, 0.0)
+
+    def rated(self, graph: AdderGraph) -> _Rated:
+        """The graph with its cost; InternalError if it is too deep, RangeError if a value could leave 62 bits."""
+        depth = graph.depth(self.sources.depth)
+        if self.deadline is not None and depth > int(self.deadline.max(initial=0)):
+            raise InternalError(f"solver: a graph came out {depth} levels deep, not within its limit")
+        return _Rated((graph.cost(self.model, self.sources.lo, self.sources.hi), graph.n_adders, depth), graph)
+
+    def first(self, plan: Plan) -> _Rated:
+        """The graph of a plan without a tree, which always succeeds."""
+        return self.rated(_greedy.run(self.matrix, self.sources, self.deadline, plan.mode, plan.seed))
+
+    def carry_out(self, plan: Plan) -> _Rated | None:
+        """The graph of a plan; None where a column tree gains nothing or has no room."""
+        if plan.tree:
+            graph = _tree.run(self.matrix, self.sources, self.deadline, plan.mode, plan.seed, plan.tree)
+            return None if graph is None else self.rated(graph)
+        return self.first(plan)
+
+    def improved(self, graph: AdderGraph, units: int) -> _Rated:
+        """What a local search of so many units makes of the graph: dearer at times, where it began hot."""
+        depth = self.sources.depth
+        latest = graph.depth(depth) if self.deadline is None else int(self.deadline.max(initial=0))
+        used = np.concatenate([graph.a, graph.b, graph.out_node])
+        used = used[(used >= 0) & (used < graph.n_inputs)]
+        if graph.n_adders < 2 or latest - int(depth[used].min(initial=latest)) > _core.MAX_LEVELS:
+            return self.rated(graph)
+        per_bit, per_adder = self.weights
+        search = Search(graph, self.sources, latest, self.seed, per_bit, per_adder)
+        search.run(units, (per_bit + 0.2 * per_adder) * _heat(units / graph.n_adders))
+        try:
+            return self.rated(search.graph())
+        except RangeError:  # an intermediate value of the new graph, and of it alone, might leave 62 bits
+            return self.rated(graph)
+
+
+def _heat(units: float) -> float:
+    """Temperature at which a search of so many units an adder begins, in bits: the longer, the hotter."""
+    return min(max(0.2 * (units / 1000.0) ** 0.5, 0.15), 3.0)
 
 
 def solve_cached(
