@@ -67,9 +67,10 @@ def solver_ratios(figures: Any) -> Ratios:
     found = []
     for row in figures["rows"]:
         if row["peer"]:
-            ours, peer = row["adders_first"], row["peer"]
+            ours, peer = row["effort"][str(figures["efforts"][0])], row["peer"]
             limit = "" if row["depth_limit"] is None else f", depth +{row['depth_limit']}"
-            case = f"solver {row['n']}×{row['n']}, {row['bits']} bits{limit}"
+            case = f"solver {row['matrix']}{limit}"
+            found.append((f"{case}: adder bits", peer["bits"] / ours["bits"]))
             found.append((f"{case}: adders", peer["adders"] / ours["adders"]))
             found.append((f"{case}: CPU time", peer["cpu_s"] / ours["cpu_s"]))
     return found

@@ -237,7 +237,7 @@ def main() -> None:
             rows.append({"matrix": case.name, "depth_limit": limit, "effort": ran, "peer": other})
             if options.json:
                 partial = options.json.with_name(options.json.name + ".part")
-                partial.write_text(json.dumps(rows, indent=1))
+                partial.write_text(json.dumps({"efforts": efforts, "rows": rows}, indent=1))
                 os.replace(partial, options.json)
     if peer and rows:
         for key in ("adders", "bits", "cpu_s"):

@@ -9,8 +9,9 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from hardwire.errors import DataError, HardwireError, RangeError
-from hardwire.solver import AdderCount, AdderGraph, FullAdderCost, _core, csd_weight, solve, solve_cached
-from hardwire.solver._greedy import minimal_depth
+from hardwire.solver import AdderCount, AdderGraph, FullAdderCost, _core, _improve, csd_weight, solve, solve_cached
+from hardwire.solver._greedy import Sources, minimal_depth
+from hardwire.solver._improve import Search
 
 Ints = NDArray[np.int64]
 KINDS = ("dense", "sparse", "powers", "alike", "wide")
@@ -66,6 +67,21 @@ def test_depth_limit_is_kept(m: Ints, data: st.DataObject) -> None:
     assert np.array_equal(graph.matrix(), m)
     assert graph.depth(arrival) <= least_depth(m, arrival) + spare
     assert int(minimal_depth(m, arrival).max(initial=0)) == least_depth(m, arrival)
+
+
+@given(m=matrices(), data=st.data(), effort=st.integers(1, 2), seed=st.integers(0, 3))
+@settings(max_examples=60, deadline=None)
+def test_no_effort_is_dearer_than_the_greedy_elimination(m: Ints, data: st.DataObject, effort: int, seed: int) -> None:
+    spare = data.draw(st.sampled_from([None, 0, 1]))
+    cost = data.draw(st.sampled_from([FullAdderCost(), FullAdderCost(1.5), AdderCount()]))
+    hi = np.array(data.draw(st.lists(st.integers(0, 300), min_size=m.shape[0], max_size=m.shape[0])), np.int64)
+    lo = -hi // data.draw(st.integers(1, 3))
+    graphs = [
+        solve(m, lo=lo, hi=hi, depth_limit=spare, effort=e, seed=seed, cost=cost) for e in (0, effort, effort + 1)
+    ]
+    costs = [graph.cost(cost, lo, hi) for graph in graphs]
+    assert costs == sorted(costs, reverse=True)
+    assert all(np.array_equal(graph.matrix(), m) for graph in graphs)
 
 
 @given(m=matrices(most=6), effort=st.integers(0, 2), seed=st.integers(0, 5))
@@ -137,10 +153,48 @@ def test_no_dearer_than_recorded(
     assert solve(random_matrix(n, bits), depth_limit=spare, cost=cost).cost(cost, -128, 127) <= most
 
 
-def test_effort_never_costs_more() -> None:
+def test_effort_pays() -> None:
     m = random_matrix(12, 6)
-    costs = [solve(m, effort=effort).cost(None, -128, 127) for effort in (0, 1, 2, 3)]
-    assert costs == sorted(costs, reverse=True)
+    costs = [solve(m, depth_limit=0, effort=effort).cost(None, -128, 127) for effort in (0, 1, 2, 3)]
+    assert costs == sorted(set(costs), reverse=True)
+    assert costs[3] < 0.98 * costs[0]
+
+
+def test_local_search_alone_keeps_matrix_depth_and_its_own_account() -> None:
+    n = 10
+    m = random_matrix(n, 7)
+    box = (np.full(n, -7), np.full(n, 100))
+    graph = solve(m, depth_limit=1, effort=0)
+    for per_bit, per_adder, hot in ((1.0, 0.0, 0.0), (1.0, 1.5, 2.0), (0.0, 1.0, 0.3), (1.0, 0.0, 50.0)):
+        search = Search(graph, Sources(np.zeros(n, np.int64), *box), graph.depth() + 1, 3, per_bit, per_adder)
+        cost = FullAdderCost(per_adder) if per_bit else AdderCount()
+        change = search.run(300_000, hot)
+        other = search.graph()
+        other.check()
+        assert np.array_equal(other.matrix(), m)
+        assert other.depth() <= graph.depth() + 1
+        # free adders (0 bits) cost nothing in the search, whatever the model
+        if per_bit:
+            assert other.cost(cost, *box) <= graph.cost(cost, *box) + change + 1e-6
+        if hot == 0.0:
+            assert change < 0.0
+
+
+def test_search_in_short_calls_is_interruptible(monkeypatch: pytest.MonkeyPatch) -> None:
+    calls = []
+    search = _improve.search
+
+    def interrupted(*arguments: object) -> object:
+        calls.append(1)
+        if len(calls) == 3:
+            raise KeyboardInterrupt
+        return search(*arguments)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(_improve, "_UNITS_PER_CALL", 500)
+    monkeypatch.setattr(_improve, "search", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        solve(random_matrix(8, 6))
+    assert len(calls) == 3
 
 
 def test_columns_of_one_power_of_two_need_no_adder() -> None:
