@@ -163,7 +163,7 @@ def _rows(program: Program, layout: Layout, host: Host, count: int) -> tuple[str
     block = count * lanes
     heads, functions, steps_in, steps_out = "", "", "", ""
     buffer_bytes = 0
-    statuses: list[str] = []
+    has_input = False
     for k, port in enumerate(program.inputs):
         elements = len(port.index)
         if elements == 0 or port.array not in layout.arrays:
@@ -183,7 +183,7 @@ def _rows(program: Program, layout: Layout, host: Host, count: int) -> tuple[str
         else:
             convert = f"@codes_in{k}"
         steps_in += _step_in(k, elements, groups, convert, layout.frame, store.bytes, lanes)
-        statuses.append(f"[%st{k}, %in{k}.made]")
+        has_input = True
     last = "out.start"
     for k, port in enumerate(program.outputs):
         elements = len(port.index)
@@ -194,14 +194,14 @@ def _rows(program: Program, layout: Layout, host: Host, count: int) -> tuple[str
         groups = -(-elements // side)
         offsets = [store.offset + int(i) * store.stride for i in port.index]
         heads += _offsets(f"out{k}", offsets + [layout.pad] * (groups * side - elements))
-        buffer_bytes = max(buffer_bytes, block * groups * 16 + 64)
+        buffer_bytes = max(buffer_bytes, block * elements * store.bytes + 64)
         scales = float_scales(program, port)
-        functions += values_out(f"@codes_out{k}", store, elements, groups * side, None)
-        functions += values_out(f"@floats_out{k}", store, elements, groups * side, scales or [1.0] * elements)
+        functions += values_out(f"@codes_out{k}", store, elements, None)
+        functions += values_out(f"@floats_out{k}", store, elements, scales or [1.0] * elements)
         steps_out += _step_out(k, elements, groups, layout.frame, store.bytes, lanes, last)
         last = f"out{k}.done"
     frames_bytes = count * layout.frame
-    failed = f"failed:\n  %status = phi i64 {', '.join(statuses)}\n  ret i64 %status\n" if statuses else ""
+    failed = "failed:\n  ret i64 1\n" if has_input else ""
     run = f"""define i64 @run(ptr %in, ptr %out, i64 %begin, i64 %end, ptr %work, i64 %from, i64 %to) #0 {{
 entry:
   %buffer = getelementptr i8, ptr %work, i64 {frames_bytes}
@@ -242,15 +242,14 @@ def _step_in(k: int, elements: int, groups: int, convert: str, frame: int, size:
   %if{k} = icmp eq i64 %from, {FLOATS}
   br i1 %if{k}, label %in{k}.floats, label %in{k}.codes
 in{k}.floats:
-  %sf{k} = call i64 {convert}(ptr %ix{k}, i64 %n, ptr %buffer)
+  %sf{k} = call i1 {convert}(ptr %ix{k}, i64 %n, ptr %buffer)
   br label %in{k}.made
 in{k}.codes:
-  %sc{k} = call i64 @codes_in{k}(ptr %ix{k}, i64 %n, ptr %buffer)
+  %sc{k} = call i1 @codes_in{k}(ptr %ix{k}, i64 %n, ptr %buffer)
   br label %in{k}.made
 in{k}.made:
-  %st{k} = phi i64 [%sf{k}, %in{k}.floats], [%sc{k}, %in{k}.codes]
-  %ok{k} = icmp eq i64 %st{k}, 0
-  br i1 %ok{k}, label %in{k}.check, label %failed
+  %st{k} = phi i1 [%sf{k}, %in{k}.floats], [%sc{k}, %in{k}.codes]
+  br i1 %st{k}, label %failed, label %in{k}.check
 in{k}.check:
   %full{k} = icmp sge i64 %n, %rows
   br i1 %full{k}, label %in{k}.turn, label %in{k}.pad
@@ -285,9 +284,9 @@ out{k}.turn:
   %vf{k} = phi i64 [0, %{before}], [%vf{k}.1, %out{k}.turn]
   %vo{k} = mul i64 %vf{k}, {frame}
   %vp{k} = getelementptr i8, ptr %work, i64 %vo{k}
-  %wo{k} = mul i64 %vf{k}, {lanes * groups * 16}
+  %wo{k} = mul i64 %vf{k}, {lanes * elements * size}
   %wp{k} = getelementptr i8, ptr %buffer, i64 %wo{k}
-  call void @collect{size}(ptr %wp{k}, ptr %vp{k}, i64 {groups * 16}, i64 {groups}, ptr @out{k})
+  call void @collect{size}(ptr %wp{k}, ptr %vp{k}, i64 {elements * size}, i64 {groups}, ptr @out{k})
   %vf{k}.1 = add i64 %vf{k}, 1
   %vm{k} = icmp slt i64 %vf{k}.1, %frames
   br i1 %vm{k}, label %out{k}.turn, label %out{k}.write
@@ -299,10 +298,10 @@ out{k}.write:
   %xf{k} = icmp eq i64 %to, {FLOATS}
   br i1 %xf{k}, label %out{k}.floats, label %out{k}.codes
 out{k}.floats:
-  %yf{k} = call i64 @floats_out{k}(ptr %buffer, i64 %n, ptr %xx{k})
+  %yf{k} = call i1 @floats_out{k}(ptr %buffer, i64 %n, ptr %xx{k})
   br label %out{k}.done
 out{k}.codes:
-  %yc{k} = call i64 @codes_out{k}(ptr %buffer, i64 %n, ptr %xx{k})
+  %yc{k} = call i1 @codes_out{k}(ptr %buffer, i64 %n, ptr %xx{k})
   br label %out{k}.done
 out{k}.done:
 """

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import struct
 from dataclasses import dataclass
+from math import gcd
 
 import numpy as np
 
@@ -15,12 +16,13 @@ from hardwire.emulate._layout import Store
 from hardwire.fixed import Overflow, Rounding
 from hardwire.quantiser import Quantiser
 
-BAD_VALUE = 1
-"""Status bit: a NaN, or an infinity where the overflow mode wraps."""
+_UNROLLED = 32
+"""Float64 that LLVM's loops take at once: four registers of eight."""
 
-BAD_CODE = 2
-"""Status bit: an integer outside the port's range."""
+_MOST_ENTRIES = 4096
+"""Entries of a table of constants that is repeated for several rows."""
 
+_NEAR = 1 << 51
 _EXACT = 1 << 53
 _FAR = 1 << 62
 
@@ -35,11 +37,15 @@ def double(value: float) -> str:
 
 @dataclass
 class Values:
-    """One per element of a port, as an LLVM constant array or, where all are equal, as a literal."""
+    """One per element of a port, as an LLVM constant array or, where all are equal, as a literal.
+
+    The array holds them `repeat` times, for a loop over so many rows.
+    """
 
     name: str
     kind: str
     values: list[str]
+    repeat: int = 1
 
     @property
     def constant(self) -> bool:
@@ -50,8 +56,9 @@ class Values:
         """The constant array, or nothing."""
         if self.constant:
             return ""
-        body = ", ".join(f"{self.kind} {v}" for v in self.values)
-        return f"{self.name} = internal constant [{len(self.values)} x {self.kind}] [{body}], align 64\n"
+        body = ", ".join([f"{self.kind} {v}" for v in self.values] * self.repeat)
+        count = len(self.values) * self.repeat
+        return f"{self.name} = internal constant [{count} x {self.kind}] [{body}], align 64\n"
 
     def load(self, tag: str, index: str) -> tuple[str, str]:
         """(lines, operand) for element `index`."""
@@ -63,48 +70,55 @@ class Values:
         ), f"%{tag}"
 
 
-def loop_function(name: str, result: str, elements: int, flat: bool, body: str, out_stride: int) -> str:
-    """`result name(ptr x, i64 n, ptr y)`: runs `body` for %k (input index), %o (output index) and %e (element).
+def rows_at_once(elements: int) -> int:
+    """Rows that a loop with tables takes at once, so that whole vectors of the vectoriser fill them."""
+    return min(_UNROLLED // gcd(_UNROLLED, elements), max(1, _MOST_ENTRIES // elements))
 
-    The body sets %status (i64) from the loop's own; rows are `elements` wide in and `out_stride` wide out. With
-    `flat` rows follow each other without a gap on both sides and one loop takes them all.
+
+def loop_function(name: str, kind: str, elements: int, parts: list[Values], body: str) -> str:
+    """`kind name(ptr x, i64 n, ptr y)`: runs `body` for every integer %k of n rows, with %e into the `parts`' arrays.
+
+    The body sets %status (`kind`) from the loop's %s, the `or` of which is returned. One loop takes several rows: all
+    where no table is read, otherwise as many as the tables hold, since short loops are not vectorised.
     """
-    inner = "%total" if flat else str(elements)
-    outer = "1" if flat else "%n"
-    return f"""define {result} {name}(ptr noalias readonly %x, i64 %n, ptr noalias %y) {{
+    tables = [part for part in parts if not part.constant]
+    rows = tables[0].repeat if tables else 0
+    group = f"call i64 @llvm.smin.i64(i64 %left, i64 {rows * elements})" if tables else "add i64 %total, 0"
+    return "".join(part.declaration() for part in parts) + f"""define internal {kind} {name}(
+    ptr noalias readonly %x, i64 %n, ptr noalias %y) "prefer-vector-width"="512" {{
 entry:
   %total = mul i64 %n, {elements}
-  %none = icmp sle i64 %n, 0
+  %none = icmp sle i64 %total, 0
   br i1 %none, label %done, label %rows
 rows:
-  %r = phi i64 [0, %entry], [%r1, %next]
-  %s0 = phi i64 [0, %entry], [%status, %next]
-  %k0 = mul i64 %r, {elements}
-  %o0 = mul i64 %r, {out_stride}
+  %k0 = phi i64 [0, %entry], [%k1, %next]
+  %s0 = phi {kind} [0, %entry], [%status, %next]
+  %left = sub i64 %total, %k0
+  %inner = {group}
   br label %cells
 cells:
   %e = phi i64 [0, %rows], [%e1, %cells]
-  %s = phi i64 [%s0, %rows], [%status, %cells]
-  %k = add i64 %k0, %e
-  %o = add i64 %o0, %e
+  %s = phi {kind} [%s0, %rows], [%status, %cells]
+  %k = add nuw nsw i64 %k0, %e
 {body}  %e1 = add nuw nsw i64 %e, 1
-  %more = icmp slt i64 %e1, {inner}
+  %more = icmp ult i64 %e1, %inner
   br i1 %more, label %cells, label %next
 next:
-  %r1 = add nuw nsw i64 %r, 1
-  %again = icmp slt i64 %r1, {outer}
+  %k1 = add nuw nsw i64 %k0, %inner
+  %again = icmp slt i64 %k1, %total
   br i1 %again, label %rows, label %done
 done:
-  %all = phi i64 [0, %entry], [%status, %next]
-  ret i64 %all
+  %all = phi {kind} [0, %entry], [%status, %next]
+  ret {kind} %all
 }}
 """
 
 
 def codes_in(name: str, lo: list[int], hi: list[int], store: Store) -> str:
-    """`i64 name(rows of int64, n, buffer)`: narrow codes to the array's integers; status BAD_CODE."""
-    lows = Values(f"{name}.lo", "i64", [str(v) for v in lo])
-    highs = Values(f"{name}.hi", "i64", [str(v) for v in hi])
+    """`i1 name(rows of int64, n, buffer)`: narrow codes to the array's integers; whether one is out of its range."""
+    repeat = rows_at_once(len(lo))
+    lows = Values(f"{name}.lo", "i64", [str(v) for v in lo], repeat)
+    highs = Values(f"{name}.hi", "i64", [str(v) for v in hi], repeat)
     load_lo, low = lows.load("lo", "%e")
     load_hi, high = highs.load("hi", "%e")
     bits = 8 * store.bytes
@@ -114,14 +128,12 @@ def codes_in(name: str, lo: list[int], hi: list[int], store: Store) -> str:
 {load_lo}{load_hi}  %under = icmp slt i64 %v, {low}
   %over = icmp sgt i64 %v, {high}
   %bad = or i1 %under, %over
-  %bit = select i1 %bad, i64 {BAD_CODE}, i64 0
-  %status = or i64 %s, %bit
+  %status = or i1 %s, %bad
   %c = {narrow}
-  %yp = getelementptr i{bits}, ptr %y, i64 %o
+  %yp = getelementptr i{bits}, ptr %y, i64 %k
   store i{bits} %c, ptr %yp, align {store.bytes}
 """
-    flat = lows.constant and highs.constant
-    return lows.declaration() + highs.declaration() + loop_function(name, "i64", len(lo), flat, body, len(lo))
+    return loop_function(name, "i1", len(lo), [lows, highs], body)
 
 
 def _round(rounding: Rounding) -> str:
@@ -173,29 +185,115 @@ def _steps(mantissa: int | None) -> tuple[str, str]:
 
 
 def floats_in(name: str, quantiser: Quantiser, elements: int, shape: tuple[int, ...], store: Store) -> str:
-    """`i64 name(rows of float64, n, buffer)`: the port's quantiser, the same as `Quantiser.codes`; status BAD_VALUE.
+    """`i1 name(rows of float64, n, buffer)`: the port's quantiser, the same as `Quantiser.codes`; whether one is bad.
 
     NaN is bad; an infinity saturates, or is bad where the overflow mode wraps.
     """
-    whole = quantiser.reshaped(shape)
-    scale = np.asarray(whole.scale, np.float64).ravel().tolist()
-    zero = np.asarray(whole.zero, np.int64).ravel().tolist()
-    # As numpy does: `lo - zero` in 64 bits.
-    low, high = (np.asarray(bound, np.int64).ravel().tolist() for bound in whole.limits)
+    fast = _floats_fast(f"{name}.fast", quantiser, elements, shape, store)
+    if fast is None:
+        return _floats_any(name, quantiser, elements, shape, store)
+    # A block with a value that the fast loop may not take goes through the other one, which also tells why.
+    return (
+        _floats_any(f"{name}.any", quantiser, elements, shape, store)
+        + fast
+        + f"""define internal i1 {name}(ptr %x, i64 %n, ptr %y) {{
+  %far = call i1 {name}.fast(ptr %x, i64 %n, ptr %y)
+  br i1 %far, label %slow, label %done
+slow:
+  %bad = call i1 {name}.any(ptr %x, i64 %n, ptr %y)
+  ret i1 %bad
+done:
+  ret i1 false
+}}
+"""
+    )
+
+
+def _scaled(name: str, quantiser: Quantiser, shape: tuple[int, ...], repeat: int) -> tuple[Values, str]:
+    """Scales, and lines that set %s1 to %vn over its scale, rounded once."""
+    scale = np.asarray(quantiser.reshaped(shape).scale, np.float64).ravel().tolist()
     power = all(float(np.frexp(s)[0]) == 0.5 and np.isfinite(1.0 / s) for s in scale)
+    scales = Values(f"{name}.scale", "double", [double(1.0 / s if power else s) for s in scale], repeat)
+    load, by = scales.load("by", "%e")
+    # A multiplication by the exact reciprocal of a power of two rounds as the division does.
+    return scales, f"{load}  %s1 = {'fmul' if power else 'fdiv'} double %vn, {by}\n"
+
+
+def _limits(quantiser: Quantiser, shape: tuple[int, ...]) -> tuple[list[int], list[int]]:
+    # As numpy does: `lo - zero` in 64 bits.
+    low, high = (np.asarray(bound, np.int64).ravel().tolist() for bound in quantiser.reshaped(shape).limits)
+    return low, high
+
+
+def _floats_fast(
+    name: str, quantiser: Quantiser, elements: int, shape: tuple[int, ...], store: Store
+) -> str | None:
+    """`i1 name(rows of float64, n, buffer)`, right unless it returns true; None where the quantiser needs more.
+
+    A whole number below 2^51 plus 1.5 · 2^52 is a float64 whose low bits are the number: no conversion is needed.
+    """
+    low, high = _limits(quantiser, shape)
+    wraps = quantiser.overflow is Overflow.WRAP
+    near = all(abs(v) < _NEAR for v in (*low, *high))
+    clips = quantiser.overflow in (Overflow.SAT, Overflow.SAT_SYM) and near
+    if not (wraps and near or clips) or quantiser.zero_first or quantiser.mantissa is not None or store.bytes > 4:
+        return None
+    repeat = rows_at_once(elements)
+    bits = 8 * store.bytes
+    scales, scaled = _scaled(name, quantiser, shape, repeat)
+    kind = f"i{bits}" if wraps else "double"
+    lows, highs = (
+        Values(f"{name}.{tag}", kind, [str(v) if wraps else double(float(v)) for v in values], repeat)
+        for tag, values in (("lo", low), ("hi", high))
+    )
+    load_lo, lo = lows.load("lo", "%e")
+    load_hi, hi = highs.load("hi", "%e")
+    before, after = _steps(None)
+    body = f"""  %vp = getelementptr double, ptr %x, i64 %k
+  %vn = load double, ptr %vp, align 8
+{scaled}"""
+    if wraps:
+        body += f"  %size = call double @llvm.fabs.f64(double %s1)\n  %beyond = fcmp uge double %size, {double(_NEAR)}\n"
+    else:
+        body += "  %beyond = fcmp uno double %s1, 0.0\n"
+    body += f"  %status = or i1 %s, %beyond\n{before}{_round(quantiser.rounding)}{after}{load_lo}{load_hi}"
+    if clips:
+        body += (
+            f"  %below_lo = fcmp ogt double {lo}, %q\n  %c1 = select i1 %below_lo, double {lo}, double %q\n"
+            f"  %above_hi = fcmp olt double {hi}, %c1\n  %c2 = select i1 %above_hi, double {hi}, double %c1\n"
+        )
+    body += (
+        f"  %lifted_c = fadd double {'%c2' if clips else '%q'}, {double(1.5 * 2.0**52)}\n"
+        f"  %w64 = bitcast double %lifted_c to i64\n  %w = trunc i64 %w64 to i{bits}\n"
+    )
+    if clips or all(hi - lo == (1 << bits) - 1 for lo, hi in zip(low, high, strict=True)):
+        body += f"  %c = add i{bits} %w, 0\n"
+    else:
+        body += (
+            f"  %range = sub i{bits} {hi}, {lo}\n  %lifted = sub i{bits} %w, {lo}\n"
+            f"  %phase = and i{bits} %lifted, %range\n  %c = add i{bits} %phase, {lo}\n"
+        )
+    body += f"  %yp = getelementptr i{bits}, ptr %y, i64 %k\n  store i{bits} %c, ptr %yp, align {store.bytes}\n"
+    used = [scales, lows, highs] if load_lo or load_hi else [scales]
+    return loop_function(name, "i1", elements, used, body)
+
+
+def _floats_any(name: str, quantiser: Quantiser, elements: int, shape: tuple[int, ...], store: Store) -> str:
+    """`i1 name(rows of float64, n, buffer)` for every quantiser."""
+    low, high = _limits(quantiser, shape)
+    zero = np.asarray(quantiser.reshaped(shape).zero, np.int64).ravel().tolist()
     near = all(abs(v) <= _EXACT for v in (*low, *high))
-    scales = Values(f"{name}.scale", "double", [double(1.0 / s if power else s) for s in scale])
-    zeros = Values(f"{name}.zero", "double", [double(float(z)) for z in zero])
+    repeat = rows_at_once(elements)
+    scales, scaled = _scaled(name, quantiser, shape, repeat)
+    zeros = Values(f"{name}.zero", "double", [double(float(z)) for z in zero], repeat)
     wraps = quantiser.overflow in (Overflow.WRAP, Overflow.WRAP_SM)
     in_floats = near and not wraps
-    if in_floats:
-        lows = Values(f"{name}.lo", "double", [double(float(v)) for v in low])
-        highs = Values(f"{name}.hi", "double", [double(float(v)) for v in high])
-    else:
-        lows = Values(f"{name}.lo", "i64", [str(v) for v in low])
-        highs = Values(f"{name}.hi", "i64", [str(v) for v in high])
+    kind = "double" if in_floats else "i64"
+    lows, highs = (
+        Values(f"{name}.{tag}", kind, [double(float(v)) if in_floats else str(v) for v in values], repeat)
+        for tag, values in (("lo", low), ("hi", high))
+    )
     parts = [scales, lows, highs]
-    load_scale, by = scales.load("by", "%e")
     load_lo, lo = lows.load("lo", "%e")
     load_hi, hi = highs.load("hi", "%e")
     bad = "  %bad = fcmp uno double %v, 0.0\n"
@@ -203,14 +301,11 @@ def floats_in(name: str, quantiser: Quantiser, elements: int, shape: tuple[int, 
         bad = (
             f"  %size = call double @llvm.fabs.f64(double %v)\n  %bad = fcmp ueq double %size, {double(float('inf'))}\n"
         )
-    # A multiplication by the exact reciprocal of a power of two rounds as the division does.
     body = f"""  %vp = getelementptr double, ptr %x, i64 %k
   %v = load double, ptr %vp, align 8
-{bad}  %bit = select i1 %bad, i64 {BAD_VALUE}, i64 0
-  %status = or i64 %s, %bit
+{bad}  %status = or i1 %s, %bad
   %vn = select i1 %bad, double 0.0, double %v
-{load_scale}  %s1 = {"fmul" if power else "fdiv"} double %vn, {by}
-"""
+{scaled}"""
     if quantiser.zero_first:
         parts.append(zeros)
         load_zero, z = zeros.load("z", "%e")
@@ -247,9 +342,8 @@ def floats_in(name: str, quantiser: Quantiser, elements: int, shape: tuple[int, 
         body += f"  %n0 = trunc i{narrow} %c to i{bits}\n"
     else:
         body += f"  %n0 = add i{bits} %c, 0\n"
-    body += f"  %yp = getelementptr i{bits}, ptr %y, i64 %o\n  store i{bits} %n0, ptr %yp, align {store.bytes}\n"
-    flat = all(part.constant for part in parts)
-    return "".join(p.declaration() for p in parts) + loop_function(name, "i64", elements, flat, body, elements)
+    body += f"  %yp = getelementptr i{bits}, ptr %y, i64 %k\n  store i{bits} %n0, ptr %yp, align {store.bytes}\n"
+    return loop_function(name, "i1", elements, parts, body)
 
 
 def _overflow(overflow: Overflow, lo: str, hi: str) -> str:
@@ -272,29 +366,25 @@ def _overflow(overflow: Overflow, lo: str, hi: str) -> str:
     )
 
 
-def values_out(name: str, store: Store, elements: int, stride: int, scale: list[float] | None) -> str:
-    """`i64 name(buffer, n, rows)`: integers to int64 codes, or to float64 times `scale` (one rounding at most)."""
+def values_out(name: str, store: Store, elements: int, scale: list[float] | None) -> str:
+    """`i1 name(buffer, n, rows)`: integers to int64 codes, or to float64 times `scale` (one rounding at most)."""
     bits = 8 * store.bytes
     wide = "sext" if store.signed else "zext"
     code = f"  %c = {wide} i{bits} %v to i64\n" if bits < 64 else "  %c = add i64 %v, 0\n"
     lines = (
-        f"  %at = add i64 %ko, %e\n  %vp = getelementptr i{bits}, ptr %x, i64 %at\n"
-        f"  %v = load i{bits}, ptr %vp, align {store.bytes}\n{code}  %status = add i64 %s, 0\n"
+        f"  %vp = getelementptr i{bits}, ptr %x, i64 %k\n"
+        f"  %v = load i{bits}, ptr %vp, align {store.bytes}\n{code}  %status = or i1 %s, false\n"
     )
-    # The buffer's rows are padded to `stride`; the caller's are not.
-    lines = f"  %ko = mul i64 %r, {stride}\n" + lines
     if scale is None:
         lines += "  %yp = getelementptr i64, ptr %y, i64 %k\n  store i64 %c, ptr %yp, align 8\n"
-        declaration, flat = "", False
-    else:
-        scales = Values(f"{name}.scale", "double", [double(s) for s in scale])
-        load, by = scales.load("by", "%e")
-        lines += (
-            f"{load}  %d = sitofp i64 %c to double\n  %m = fmul double %d, {by}\n"
-            "  %yp = getelementptr double, ptr %y, i64 %k\n  store double %m, ptr %yp, align 8\n"
-        )
-        declaration, flat = scales.declaration(), False
-    return declaration + loop_function(name, "i64", elements, flat, lines, elements)
+        return loop_function(name, "i1", elements, [], lines)
+    scales = Values(f"{name}.scale", "double", [double(s) for s in scale], rows_at_once(elements))
+    load, by = scales.load("by", "%e")
+    lines += (
+        f"{load}  %d = sitofp i64 %c to double\n  %m = fmul double %d, {by}\n"
+        "  %yp = getelementptr double, ptr %y, i64 %k\n  store double %m, ptr %yp, align 8\n"
+    )
+    return loop_function(name, "i1", elements, [scales], lines)
 
 
 def columns_of(size: int) -> int:
@@ -357,7 +447,7 @@ def spread(lanes: int, size: int) -> str:
             f"%z{c} = getelementptr i8, ptr %frame, i64 %w{c}",
             f"store {kind} {name}, ptr %z{c}, align {min(64, size * lanes)}",
         ]
-    return _group_loop(f"@spread{size}", "ptr %x0, ptr %frame, i64 %row", lines, side, "%x0")
+    return _group_loop(f"@spread{size}", "ptr %x0, ptr %frame, i64 %row", lines, side)
 
 
 def _joined(lines: list[str], names: list[str], width: int, bits: int, tag: str) -> str:
@@ -378,7 +468,11 @@ def _joined(lines: list[str], names: list[str], width: int, bits: int, tag: str)
 
 
 def collect(lanes: int, size: int) -> str:
-    """`void @collect{size}(buffer, frame, i64 row bytes, i64 groups, offsets)`: lanes of one frame to rows."""
+    """`void @collect{size}(buffer, frame, i64 row bytes, i64 groups, offsets)`: lanes of one frame to rows.
+
+    Rows follow each other without a gap. Every store is 16 bytes long: what a row's last one writes behind the row's
+    end is written again by the next row, for groups go from the last to the first and rows upwards.
+    """
     side, bits = columns_of(size), 8 * size
     kind, part = f"<{lanes} x i{bits}>", f"<{side} x i{bits}>"
     lines: list[str] = []
@@ -401,21 +495,24 @@ def collect(lanes: int, size: int) -> str:
                 f"%a{row} = getelementptr i8, ptr %x, i64 %a{row}.o",
                 f"store {part} %s{row}, ptr %a{row}, align {size}",
             ]
-    return _group_loop(f"@collect{size}", "ptr %x0, ptr %frame, i64 %row", lines, side, "%x0")
+    return _group_loop(f"@collect{size}", "ptr %x0, ptr %frame, i64 %row", lines, side, backwards=True)
 
 
-def _group_loop(name: str, arguments: str, lines: list[str], side: int, start: str) -> str:
+def _group_loop(name: str, arguments: str, lines: list[str], side: int, backwards: bool = False) -> str:
     body = "\n  ".join(lines)
+    place = "sub i64 %last, %g" if backwards else "add i64 %g, 0"
     return f"""define void {name}({arguments}, i64 %groups, ptr %off0) #0 {{
 entry:
+  %last = sub i64 %groups, 1
   br label %loop
 loop:
   %g = phi i64 [0, %entry], [%g1, %loop]
-  %x = phi ptr [{start}, %entry], [%x1, %loop]
-  %off = phi ptr [%off0, %entry], [%off1, %loop]
+  %place = {place}
+  %x.o = mul i64 %place, 16
+  %x = getelementptr i8, ptr %x0, i64 %x.o
+  %off.o = mul i64 %place, {side}
+  %off = getelementptr i64, ptr %off0, i64 %off.o
   {body}
-  %x1 = getelementptr i8, ptr %x, i64 16
-  %off1 = getelementptr i64, ptr %off, i64 {side}
   %g1 = add i64 %g, 1
   %more = icmp slt i64 %g1, %groups
   br i1 %more, label %loop, label %end
