@@ -5,12 +5,14 @@
 
 Without `--network` the jet tagger 16-64-32-32-5 with seeded 6-bit weights is used. A network file defines `weights()`,
 `data(n)`, `reference(x, weights)` and `HID`; it is executed. Rates count the CPU time of all threads from float64 rows
-in to float64 rows out, input quantiser included; the median of several runs, with the least and the greatest.
+in to float64 rows out, input quantiser included; the median of several runs, with the least and the greatest. We and
+the peers run in turns; a ratio is that of two runs that follow each other.
 """
 
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import os
 import statistics
@@ -31,6 +33,10 @@ from hardwire.ir.program import Program
 
 CHECKED = 20_000
 """Events compared with the network's own reference."""
+
+
+LEAST_CPU_S = 0.1
+"""CPU seconds of a measurement, at the least."""
 
 
 def spread(rates: list[float]) -> dict[str, float]:
@@ -57,43 +63,91 @@ def compiled(program: Program) -> tuple[Emulator, dict[str, float]]:
     return emulator, figures
 
 
-def measure(model: Mlp, form: Callable[[Mlp], Program], x: NDArray[np.float64], runs: int) -> dict[str, Any]:
-    cpu = time.process_time()
-    program = form(model)
-    result: dict[str, Any] = {"build_cpu_s": time.process_time() - cpu}
-    result["ops"] = sum(len(kernel) for kernel in program.kernels.values())
-    emulator, figures = compiled(program)
-    result.update(figures)
-    result["equal"] = bool(np.array_equal(emulator.predict([x[:CHECKED]])[0], model.reference(x[:CHECKED])))
-    for name, threads in (("one_thread", 1), ("all_threads", None)):
-        rates, walls = [], []
-        for _ in range(runs + 1):
-            cpu, wall = time.process_time(), time.perf_counter()
-            emulator.predict([x], threads=threads)
-            rates.append(len(x) / (time.process_time() - cpu))
-            walls.append(len(x) / (time.perf_counter() - wall))
-        # The first run pays for the output's fresh pages and a cold clock.
-        result[name] = {**spread(rates[1:]), "events_per_s_wall": statistics.median(walls[1:])}
-    return result
+class Ours:
+    """The emulator of one form of a network, and the rates that were measured."""
 
+    def __init__(self, model: Mlp, form: Callable[[Mlp], Program], x: NDArray[np.float64]) -> None:
+        self.x = x
+        cpu = time.process_time()
+        program = form(model)
+        self.figures: dict[str, Any] = {"build_cpu_s": time.process_time() - cpu}
+        self.figures["ops"] = sum(len(kernel) for kernel in program.kernels.values())
+        self.emulator, figures = compiled(program)
+        self.figures.update(figures)
+        some = x[:CHECKED]
+        self.figures["equal"] = bool(np.array_equal(self.emulator.predict([some])[0], model.reference(some)))
+        self.rates: dict[str, list[float]] = {"one_thread": [], "all_threads": []}
+        self.walls: dict[str, list[float]] = {"one_thread": [], "all_threads": []}
 
-def peer(python: str, script: str, model: Mlp, x: NDArray[np.float64]) -> dict[str, Any]:
-    """Run a peer's driver in its own environment on the same weights and data."""
-    with tempfile.TemporaryDirectory() as folder:
-        layers: dict[str, Any] = {
-            f"{k}{i}": v for i, pair in enumerate(model.layers) for k, v in zip("wb", pair, strict=True)
+    def measure(self) -> float:
+        """One rate on one thread and one on all; events per CPU second of the first."""
+        for name, threads in (("one_thread", 1), ("all_threads", None)):
+            # The run before the clock starts pays for the processor's change from what another process did.
+            self.emulator.predict([self.x], threads=threads)
+            events, cpu, wall = 0, time.process_time(), time.perf_counter()
+            while time.process_time() - cpu < LEAST_CPU_S:
+                self.emulator.predict([self.x], threads=threads)
+                events += len(self.x)
+            self.rates[name].append(events / (time.process_time() - cpu))
+            self.walls[name].append(events / (time.perf_counter() - wall))
+        return self.rates["one_thread"][-1]
+
+    def result(self) -> dict[str, Any]:
+        threads = {
+            name: {**spread(rates), "events_per_s_wall": statistics.median(self.walls[name])}
+            for name, rates in self.rates.items()
         }
-        hidden = np.array([model.hidden.bits, model.hidden.frac])
-        some = model.reference(x[:2000])
-        np.savez(f"{folder}/net.npz", x=x, y=some, layers=len(model.layers), hidden=hidden, **layers)
-        script = str(Path(__file__).with_name(script))
-        done = subprocess.run(
-            [python, script, f"{folder}/net.npz", f"{folder}/out.json"], capture_output=True, text=True
-        )
-        if done.returncode:
-            raise SystemExit(f"{python} {script} failed:\n{done.stderr[-2000:]}")
-        result: dict[str, Any] = json.loads(Path(f"{folder}/out.json").read_text())
-    return {**result, **spread(result.pop("rates"))}
+        return {**self.figures, **threads}
+
+
+class Peer:
+    """A peer's driver in its own environment, on the same weights and data; it waits to be told to run."""
+
+    def __init__(self, python: str, script: str, network: Path) -> None:
+        self.rates: list[float] = []
+        self.ratios: list[float] = []
+        self.log = tempfile.TemporaryFile("w+")  # noqa: SIM115 - the process keeps it.
+        command = [python, str(Path(__file__).with_name(script)), str(network)]
+        pipe = subprocess.PIPE
+        self.process = subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=self.log, text=True)
+        self.figures: dict[str, Any] = json.loads(self.answer())
+
+    def answer(self) -> str:
+        assert self.process.stdout is not None
+        line = self.process.stdout.readline()
+        if not line:
+            self.process.wait()
+            self.log.seek(0)
+            raise SystemExit(f"{' '.join(map(str, self.process.args))} failed:\n{self.log.read()[-2000:]}")
+        return line
+
+    def measure(self, ours: float) -> None:
+        """One run, and how many times as fast ours was just now."""
+        assert self.process.stdin is not None
+        with contextlib.suppress(BrokenPipeError):  # One that has ended gives no answer, which says why.
+            self.process.stdin.write("\n")
+            self.process.stdin.flush()
+        self.rates.append(float(self.answer()))
+        self.ratios.append(ours / self.rates[-1])
+
+    def result(self) -> dict[str, Any]:
+        assert self.process.stdin is not None
+        self.process.stdin.close()
+        self.process.wait()
+        ratios = {"ratio": statistics.median(self.ratios), "ratio_least": min(self.ratios)}
+        return {**self.figures, **spread(self.rates), **ratios, "ratio_greatest": max(self.ratios)}
+
+
+def written(model: Mlp, x: NDArray[np.float64], folder: str) -> Path:
+    """The network as peers read it."""
+    layers: dict[str, Any] = {
+        f"{k}{i}": v for i, pair in enumerate(model.layers) for k, v in zip("wb", pair, strict=True)
+    }
+    types = {name: np.array([getattr(model, name).bits, getattr(model, name).frac]) for name in ("given", "weight")}
+    types["hidden"] = np.array([model.hidden.bits, model.hidden.frac])
+    path = Path(folder) / "net.npz"
+    np.savez(path, x=x, y=model.reference(x[:2000]), layers=len(model.layers), **types, **layers)
+    return path
 
 
 def main() -> None:
@@ -110,26 +164,36 @@ def main() -> None:
     model = mlp(options.network, [int(s) for s in options.sizes.split("-")], options.prune)
     x = np.ascontiguousarray(model.data(options.events), np.float64)
     result: dict[str, Any] = {"network": model.name, "nonzero_weights": model.nonzero, "events": len(x)}
-    for name, form in (("layers", looped_program), ("adders", adder_program)):
-        result[name] = measure(model, form, x, options.runs)
+    forms = {name: Ours(model, form, x) for name, form in (("layers", looped_program), ("adders", adder_program))}
+    drivers = {"alkaid": (options.peer_alkaid, "peer_alkaid.py"), "hls4ml": (options.peer_hls4ml, "peer_hls4ml.py")}
+    with tempfile.TemporaryDirectory() as folder:
+        network = written(model, x, folder) if any(python for python, _ in drivers.values()) else None
+        peers = {
+            name: Peer(python, script, network) for name, (python, script) in drivers.items() if python and network
+        }
+        # In turns, so that all meet the same machine.
+        for _ in range(options.runs):
+            rates = {name: form.measure() for name, form in forms.items()}
+            for driver in peers.values():
+                driver.measure(rates["layers"])
+    for name, form in forms.items():
+        result[name] = form.result()
         one, every = result[name]["one_thread"], result[name]["all_threads"]
         print(
             f"{model.name}, {name}: events_per_cpu_s {one['events_per_cpu_s']:,.0f} "
             f"({one['least']:,.0f} to {one['greatest']:,.0f}; all threads {every['events_per_cpu_s']:,.0f}, "
             f"wall {every['events_per_s_wall']:,.0f}/s), compile {result[name]['compile_cpu_s']:.2f} CPU s, "
-            f"cached {result[name]['cached_cpu_s']:.2f}, ops {result[name]['ops']}, equal {result[name]['equal']}"
+            f"cached {result[name]['cached_cpu_s']:.3f}, ops {result[name]['ops']}, equal {result[name]['equal']}"
         )
     result["events_per_cpu_s"] = result["layers"]["one_thread"]["events_per_cpu_s"]
-    drivers = {"alkaid": (options.peer_alkaid, "peer_alkaid.py"), "hls4ml": (options.peer_hls4ml, "peer_hls4ml.py")}
-    for name, (python, script) in drivers.items():
-        if python:
-            result[name] = peer(python, script, model, x)
-            result[name]["ratio"] = result["events_per_cpu_s"] / result[name]["events_per_cpu_s"]
-            print(
-                f"{result[name]['tool']}: events_per_cpu_s {result[name]['events_per_cpu_s']:,.0f}, "
-                f"compile {result[name]['compile_s']:.2f} CPU s, equal {result[name]['equal']}; "
-                f"hardwire is {result[name]['ratio']:,.1f} times as fast"
-            )
+    for name, driver in peers.items():
+        result[name] = driver.result()
+        print(
+            f"{result[name]['tool']}: events_per_cpu_s {result[name]['events_per_cpu_s']:,.0f}, "
+            f"compile {result[name]['compile_s']:.2f} CPU s, equal {result[name]['equal']}; hardwire is "
+            f"{result[name]['ratio']:,.1f} times as fast ({result[name]['ratio_least']:,.1f} to "
+            f"{result[name]['ratio_greatest']:,.1f})"
+        )
     beside = options.json.with_name(options.json.name + ".part")
     beside.write_text(json.dumps(result, indent=1) + "\n")
     os.replace(beside, options.json)

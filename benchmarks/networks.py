@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from itertools import pairwise
 from pathlib import Path
@@ -20,12 +20,16 @@ from hardwire.network.graph import Network, NetworkBuilder
 from hardwire.quantiser import Quantiser
 from hardwire.solver import AdderGraph, solve_cached
 
+_GIVEN = FixedType(True, 8, 4)
+_SAMPLE = 10_000
+"""Events that the type of a network's inputs is found from."""
+
 Layers = list[tuple[NDArray[np.float64], NDArray[np.float64]]]
 
 
 @dataclass(frozen=True)
 class Mlp:
-    """A multilayer perceptron with ReLU: weights on a grid of 2^-frac, input s8.4 and hidden `hidden`, TRN WRAP."""
+    """A multilayer perceptron with ReLU: weights on a grid of 2^-frac, input `given` and hidden `hidden`, TRN WRAP."""
 
     name: str
     layers: Layers
@@ -33,14 +37,35 @@ class Mlp:
     data: Callable[[int], NDArray[np.float64]] = field(repr=False)
     reference: Callable[[NDArray[np.float64]], NDArray[np.float64]] = field(repr=False)
     frac: int = 5
+    given: FixedType = _GIVEN
 
     @property
     def input(self) -> Quantiser:
-        return Quantiser.of_type(FixedType(True, 8, 4), Rounding.TRN, Overflow.WRAP)
+        return Quantiser.of_type(self.given, Rounding.TRN, Overflow.WRAP)
+
+    @property
+    def weight(self) -> FixedType:
+        """The narrowest signed type that holds every weight and bias."""
+        return narrowest([values for layer in self.layers for values in layer], FixedType(True, 1, 0))
 
     @property
     def nonzero(self) -> int:
         return sum(int(np.count_nonzero(w)) for w, _ in self.layers)
+
+
+def narrowest(arrays: Sequence[NDArray[np.float64]], least: FixedType) -> FixedType:
+    """The narrowest signed type that holds every value exactly and whatever the signed type `least` holds."""
+    values = np.concatenate([array.ravel() for array in arrays])
+    frac = least.frac
+    while not np.array_equal(np.rint(values * 2.0**frac), values * 2.0**frac):
+        frac += 1
+        if frac > 40:
+            raise SystemExit("values lie on no binary grid: weights and data must be of fixed-point types")
+    codes = np.rint(values * 2.0**frac)
+    bits = least.bits + frac - least.frac
+    while codes.min(initial=0) < -(2.0 ** (bits - 1)) or codes.max(initial=0) >= 2.0 ** (bits - 1):
+        bits += 1
+    return FixedType(True, bits, frac)
 
 
 def own_layers(sizes: Sequence[int], seed: int = 0, bits: int = 6) -> Layers:
@@ -87,14 +112,18 @@ def mlp(file: Path | None = None, sizes: Sequence[int] = (16, 64, 32, 32, 5), pr
         space: dict[str, Any] = {"__file__": str(file), "__name__": file.stem}
         exec(compile(file.read_text(), str(file), "exec"), space)  # The user's own benchmark definition, not a model.
         layers, data, name = space["weights"](), space["data"], file.stem
-        integer, fraction = space["HID"]["normal"]
+        hid = space["HID"]
+        integer, fraction = hid["normal"] if isinstance(hid, dict) else hid
         hidden = FixedType(False, integer + fraction, fraction)
         theirs = space["reference"]
 
     if prune:
         layers = pruned(layers, prune)
         name += f" pruned {prune:.0%}"
-    return Mlp(name, layers, hidden, data, lambda x: theirs(x, layers) if file else forward(x, layers, hidden))
+    model = Mlp(name, layers, hidden, data, lambda x: theirs(x, layers) if file else forward(x, layers, hidden))
+    if file is None:
+        return model
+    return replace(model, frac=model.weight.frac, given=narrowest([np.asarray(data(_SAMPLE))], _GIVEN))
 
 
 def _own(name: str, layers: Layers, bits: int) -> Mlp:
@@ -155,7 +184,7 @@ def adder_program(model: Mlp) -> Program:
     n = model.layers[0][0].shape[0]
     lo, hi = np.full(n, int(quantiser.lo)), np.full(n, int(quantiser.hi))
     b = KernelBuilder("mlp", lo, hi)
-    values, frac = list(range(n)), 4
+    values, frac = list(range(n)), model.given.frac
     for i, (w, bias) in enumerate(model.layers):
         box = [b.range(v) for v in values]
         codes = np.rint(w * 2.0**model.frac).astype(np.int64)
@@ -166,12 +195,13 @@ def adder_program(model: Mlp) -> Program:
         values = [b.add(s, b.const(int(o))) for s, o in zip(sums, offsets, strict=True)]
         if i < len(model.layers) - 1:
             values = [b.clamp(v, 0, max(0, b.range(v)[1])) for v in values]
-            values = [b.round(v, frac - model.hidden.frac, Rounding.TRN) for v in values]
+            shift = frac - model.hidden.frac
+            values = [b.round(v, shift, Rounding.TRN) if shift > 0 else b.shl(v, -shift) for v in values]
             values = [b.wrap(v, model.hidden.bits, False) for v in values]
             frac = model.hidden.frac
     kernel = b.build(values)
     out_lo, out_hi = kernel.lo[kernel.outputs], kernel.hi[kernel.outputs]
-    scale_in, scale_out = quantiser.scales().ravel()[0], quantiser.scales().ravel()[0] / 2 ** (frac - 4)
+    scale_in, scale_out = quantiser.scales().ravel()[0], quantiser.scales().ravel()[0] / 2 ** (frac - model.given.frac)
     arrays = {
         "x": Array("x", lo, hi, fractions([scale_in] * n)),
         "y": Array("y", out_lo, out_hi, fractions([scale_out] * len(values))),

@@ -45,10 +45,12 @@ def commands(options: argparse.Namespace) -> dict[str, list[str]]:
     models = ["--models", *map(str, options.models)] if options.models else []
     networks = ["--set", "quick" if quick else "full" if options.full else "middle", *models, *peer]
     placed = ["--set", "quick", "--only", "16-8-5, 6 bits", "--levels", "2", "--seeds", "2"] if quick else []
+    netlist = ["--sizes", "16-8-5", "--vectors", "100000", "--runs", "3"] if quick else []
     found = {
         "solver": [*solver, *(["--peer", options.peer_alkaid] if options.peer_alkaid else [])],
         "emulator": emulator,
         "emulator_pruned": [*emulator, "--prune", "0.75"],
+        "netlist_simulator": ["netlist_simulator.py", "--work", str(options.out / "netlist_simulator"), *netlist],
         "networks_vs_alkaid": ["networks_vs_alkaid.py", *out, *networks],
         "route_vs_alkaid": ["route_vs_alkaid.py", *out, *placed, *peer],
     }

@@ -216,6 +216,68 @@ def test_stored_netlists_all_answered_right(networks_vs_alkaid: ModuleType) -> N
     assert networks_vs_alkaid.mismatches(result["rows"]) == 0
 
 
+FINE = (
+    "import numpy as np\n"
+    "HID = {'normal': (4, 3)}\n"
+    "def weights():\n"
+    "    rng = np.random.default_rng(0)\n"
+    "    w, v = rng.integers(-128, 128, (3, 6)) / 128, rng.integers(-8, 8, (6, 2)) / 32\n"
+    "    return [(w, np.ones(6)), (v, np.zeros(2))]\n"
+    "def data(n):\n"
+    "    return np.random.default_rng(1).integers(-1000, 1000, (n, 3)) / 32\n"
+    "def reference(x, ws):\n"
+    "    (w, b), (v, c) = ws\n"
+    "    return np.floor(np.maximum(x @ w + b, 0) * 8) / 8 % 16 @ v + c\n"
+)
+"""Weights and inputs finer than the reference network's."""
+
+
+def test_the_emulator_is_measured_on_other_types(
+    scripts: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    emulator = importlib.import_module("emulator")
+    (tmp_path / "fine.py").write_text(FINE)
+    command = ["--network", str(tmp_path / "fine.py"), "--json", str(tmp_path / "out.json")]
+    monkeypatch.setattr(sys, "argv", ["emulator.py", *command, "--events", "5000", "--runs", "2"])
+    emulator.main()
+    figures = json.loads((tmp_path / "out.json").read_text())
+    assert figures["events_per_cpu_s"] == figures["layers"]["one_thread"]["events_per_cpu_s"] > 0
+    assert figures["layers"]["equal"]
+    assert figures["adders"]["equal"]
+
+
+def test_a_peer_runs_when_it_is_told(scripts: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    emulator = importlib.import_module("emulator")
+    script = tmp_path / "peer.py"
+    script.write_text(
+        'import sys\nprint(\'{"tool": "one"}\', flush=True)\nfor n, _ in enumerate(sys.stdin):\n'
+        "    print(2.0 + n, flush=True)\n    sys.exit('no more') if n == 2 else None\n"
+    )
+    monkeypatch.setattr(emulator, "__file__", str(tmp_path / "emulator.py"))
+    peer = emulator.Peer(sys.executable, "peer.py", tmp_path / "net.npz")
+    for ours in (20.0, 60.0, 80.0):
+        peer.measure(ours)
+    with pytest.raises(SystemExit, match="no more"):
+        peer.measure(1.0)
+    peer = emulator.Peer(sys.executable, "peer.py", tmp_path / "net.npz")
+    peer.measure(20.0)
+    peer.measure(60.0)
+    figures = peer.result()
+    assert (figures["tool"], figures["events_per_cpu_s"], figures["ratio"]) == ("one", 2.5, 15.0)
+    assert (figures["ratio_least"], figures["ratio_greatest"]) == (10.0, 20.0)
+
+
+@pytest.mark.tools
+def test_the_netlist_simulator_is_measured(scripts: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    simulated = importlib.import_module("netlist_simulator")
+    command = ["--sizes", "4-3-2", "--vectors", "3000", "--runs", "1", "--json", str(tmp_path / "out.json")]
+    monkeypatch.setattr(sys, "argv", ["netlist_simulator.py", *command])
+    simulated.main()
+    figures = json.loads((tmp_path / "out.json").read_text())
+    assert figures["mismatches"] == 0
+    assert figures["per_cpu_minute"]["median"] > 0
+
+
 @pytest.mark.tools
 def test_networks_run_and_go_on(networks_vs_alkaid: ModuleType, tmp_path: Path) -> None:
     network = tmp_path / "tiny.py"

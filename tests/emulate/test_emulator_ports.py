@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from fractions import Fraction
 
 import numpy as np
@@ -11,6 +12,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from hardwire.emulate import compile_program
+from hardwire.emulate._host import this_host
+from hardwire.emulate._key import program_key
 from hardwire.errors import DataError
 from hardwire.fixed import FixedType, Overflow, Rounding
 from hardwire.ir.builder import KernelBuilder
@@ -68,6 +71,22 @@ def test_input_ports_quantise_exactly(data, n, seed):
     x = values_for(quantiser, n, 67, seed)
     found = compile_program(passing(quantiser, n)).predict([x])[0]
     np.testing.assert_array_equal(found, quantiser.codes(x).astype(np.float64))
+
+
+@settings(SLOW_START, max_examples=25)
+@given(st.data(), st.integers(1, 70), st.integers(1, 150), st.integers(0, 1 << 30))
+def test_values_that_need_no_exception(data, n, rows, seed):
+    """Blocks of none but near values, and one value at the bound of what the short conversion may take."""
+    quantiser = data.draw(quantisers(n))
+    rng = np.random.default_rng(seed)
+    q = quantiser.reshaped((n,))
+    steps = rng.integers(-300, 300, (rows, n)) + rng.choice([0.0, 0.5, 0.25, 0.75], (rows, n))
+    x = np.nextafter(steps * q.scale, rng.choice([-np.inf, 0.0, np.inf], (rows, n)))
+    emulator = compile_program(passing(quantiser, n))
+    np.testing.assert_array_equal(emulator.predict([x])[0], quantiser.codes(x).astype(np.float64))
+    far = data.draw(st.sampled_from([2.0**50 + 0.5, 2.0**51 - 0.25, 2.0**51, 2.0**51 + 1, 2.0**52 + 3, -(2.0**51) - 3]))
+    x[rng.integers(rows), rng.integers(n)] = far * q.scale.ravel()[0]
+    np.testing.assert_array_equal(emulator.predict([x])[0], quantiser.codes(x).astype(np.float64))
 
 
 @pytest.mark.parametrize("overflow", list(Overflow))
@@ -172,8 +191,12 @@ def test_object_files_are_kept_and_damage_is_repaired(tmp_path, monkeypatch):
     assert not first.from_cache
     files = sorted((tmp_path / "emulate").iterdir())
     kept = [file.read_bytes() for file in files]
-    assert len(files) == 3
+    assert len(files) == 4, "code of the values, of the turns and of the rows, and an entry that names them"
     assert compile_program(program).from_cache
+    for file, data in zip(files, kept, strict=True):
+        file.unlink()
+        assert not compile_program(program).from_cache
+        assert file.read_bytes() == data
     for damage in (lambda data: data[:100], lambda data: data[:-1] + bytes([data[-1] ^ 1]), lambda data: b""):
         for file, data in zip(files, kept, strict=True):
             file.write_bytes(damage(data))
@@ -189,3 +212,47 @@ def test_a_cache_that_cannot_be_written_is_no_error(tmp_path, monkeypatch):
     monkeypatch.setenv("HARDWIRE_CACHE_DIR", str(tmp_path / "file"))
     program = passing(Quantiser.of_type(FixedType(True, 7, 4)), 2)
     np.testing.assert_array_equal(compile_program(program).predict([np.zeros((3, 2))])[0], np.zeros((3, 2)))
+
+
+def changed(program: Program, part: str) -> Program:
+    """The program with one thing different."""
+    kernel = next(iter(program.kernels.values()))
+    port, out = program.inputs[0], program.arrays["y"]
+    match part:
+        case "range":
+            array = replace(program.arrays["x"], hi=program.arrays["x"].hi - 1)
+            return replace(program, arrays={**program.arrays, "x": array})
+        case "coefficient":
+            terms = kernel.term_coef.copy()
+            terms[-1] += 1
+            return replace(program, kernels={kernel.name: replace(kernel, term_coef=terms)})
+        case "table":
+            return replace(program, kernels={kernel.name: replace(kernel, tables=(kernel.tables[0][::-1].copy(),))})
+        case "rounding":
+            quantiser = replace(port.quantiser, rounding=Rounding.CEIL)
+            return replace(program, inputs=(replace(port, quantiser=quantiser),))
+        case "scale":
+            return replace(program, arrays={**program.arrays, "y": replace(out, scale=out.scale * Fraction(1, 2))})
+        case "order":
+            index = program.outputs[0].index[::-1].copy()
+            return replace(program, outputs=(replace(program.outputs[0], index=index),))
+    steps = tuple(replace(step, name="other") for step in program.steps)
+    return replace(program, name="other", notes={"what": "ever"}, steps=steps)
+
+
+def keyed() -> Program:
+    b = KernelBuilder("k", [-8, -8], [7, 7])
+    summed = b.linear([0, 1], [3, 5], 1)
+    lo, hi = b.range(summed)
+    kernel = b.build([b.table(summed, np.arange(lo, hi + 1) ** 2), b.linear([0, 1], [2, 7])])
+    return flat_program(kernel, Fraction(1, 4), Quantiser.of_type(FixedType(True, 4, 0)))
+
+
+@pytest.mark.parametrize("part", ["range", "coefficient", "table", "rounding", "scale", "order"])
+def test_the_key_sees(part):
+    assert program_key(changed(keyed(), part), this_host()) != program_key(keyed(), this_host())
+
+
+def test_the_key_depends_on_the_machine_and_on_no_name():
+    assert program_key(changed(keyed(), "name"), this_host()) == program_key(keyed(), this_host())
+    assert program_key(keyed(), replace(this_host(), cpu="another")) != program_key(keyed(), this_host())

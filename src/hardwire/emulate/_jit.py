@@ -1,13 +1,15 @@
 """From LLVM assembly to callable machine code, kept on disk by content.
 
-The cache is a folder of object files named by the hash of everything that they depend on. A file that does not carry
-its own hash is treated as absent; files are written beside and moved into place, so that a reader never sees a part.
+The cache is a folder of object files named by the hash of everything that they depend on, and of entries, named by the
+hash of a Program, that name its object files: a known Program needs no assembly. A file that does not carry its own
+hash is treated as absent; files are written beside and moved into place, so that a reader never sees a part.
 """
 
 from __future__ import annotations
 
 import ctypes
 import hashlib
+import json
 import os
 import tempfile
 from collections.abc import Sequence
@@ -21,7 +23,7 @@ import llvmlite.binding as llvm
 from hardwire.emulate._host import Host
 from hardwire.errors import InternalError
 
-_MAGIC = b"hardwire emulator 1\n"
+_MAGIC = b"hardwire emulator 2\n"
 
 _LEVEL = 1
 """LLVM's code generation effort: 2 takes 1.3 times as long for code of the same speed."""
@@ -111,20 +113,33 @@ class Code:
         self.run = ctypes.CFUNCTYPE(number, pointer, pointer, number, number, pointer, number, number)(address)
 
 
-def compile_modules(modules: Sequence[tuple[str, bool]], host: Host) -> tuple[Code, bool]:
-    """Compile modules (assembly, whether to vectorise loops), or load them from the cache, and link them.
-
-    Also tells whether all of them were cached.
-    """
+def compile_modules(modules: Sequence[tuple[str, bool]], host: Host) -> list[bytes]:
+    """Object files of modules (assembly, whether to vectorise loops), compiled or from the cache."""
     folder = cache_folder()
     objects = []
-    hit = True
     for text, vectorise in modules:
         key = object_key(text, host)
         body = cached(folder, key)
         if body is None:
-            hit = False
             body = _object(text, host, vectorise)
             keep(folder, key, body)
         objects.append(body)
-    return Code(objects, host), hit
+    return objects
+
+
+def cached_program(key: str) -> tuple[dict[str, int], list[bytes]] | None:
+    """What `keep_program` wrote under a key, or None where not all of it is whole."""
+    folder = cache_folder()
+    entry = cached(folder, key)
+    if entry is None:
+        return None
+    found = json.loads(entry)
+    objects = [cached(folder, part) for part in found["objects"]]
+    whole = [body for body in objects if body is not None]
+    return (found["figures"], whole) if len(whole) == len(objects) else None
+
+
+def keep_program(key: str, modules: Sequence[tuple[str, bool]], host: Host, figures: dict[str, int]) -> None:
+    """Write which object files are a Program's, and figures that its caller needs."""
+    entry = {"figures": figures, "objects": [object_key(text, host) for text, _ in modules]}
+    keep(cache_folder(), key, json.dumps(entry).encode())

@@ -84,7 +84,9 @@ def loop_function(name: str, kind: str, elements: int, parts: list[Values], body
     tables = [part for part in parts if not part.constant]
     rows = tables[0].repeat if tables else 0
     group = f"call i64 @llvm.smin.i64(i64 %left, i64 {rows * elements})" if tables else "add i64 %total, 0"
-    return "".join(part.declaration() for part in parts) + f"""define internal {kind} {name}(
+    return (
+        "".join(part.declaration() for part in parts)
+        + f"""define internal {kind} {name}(
     ptr noalias readonly %x, i64 %n, ptr noalias %y) "prefer-vector-width"="512" {{
 entry:
   %total = mul i64 %n, {elements}
@@ -112,6 +114,7 @@ done:
   ret {kind} %all
 }}
 """
+    )
 
 
 def codes_in(name: str, lo: list[int], hi: list[int], store: Store) -> str:
@@ -225,9 +228,7 @@ def _limits(quantiser: Quantiser, shape: tuple[int, ...]) -> tuple[list[int], li
     return low, high
 
 
-def _floats_fast(
-    name: str, quantiser: Quantiser, elements: int, shape: tuple[int, ...], store: Store
-) -> str | None:
+def _floats_fast(name: str, quantiser: Quantiser, elements: int, shape: tuple[int, ...], store: Store) -> str | None:
     """`i1 name(rows of float64, n, buffer)`, right unless it returns true; None where the quantiser needs more.
 
     A whole number below 2^51 plus 1.5 · 2^52 is a float64 whose low bits are the number: no conversion is needed.
@@ -236,7 +237,7 @@ def _floats_fast(
     wraps = quantiser.overflow is Overflow.WRAP
     near = all(abs(v) < _NEAR for v in (*low, *high))
     clips = quantiser.overflow in (Overflow.SAT, Overflow.SAT_SYM) and near
-    if not (wraps and near or clips) or quantiser.zero_first or quantiser.mantissa is not None or store.bytes > 4:
+    if not ((wraps and near) or clips) or quantiser.zero_first or quantiser.mantissa is not None or store.bytes > 4:
         return None
     repeat = rows_at_once(elements)
     bits = 8 * store.bytes
@@ -253,7 +254,9 @@ def _floats_fast(
   %vn = load double, ptr %vp, align 8
 {scaled}"""
     if wraps:
-        body += f"  %size = call double @llvm.fabs.f64(double %s1)\n  %beyond = fcmp uge double %size, {double(_NEAR)}\n"
+        body += (
+            f"  %size = call double @llvm.fabs.f64(double %s1)\n  %beyond = fcmp uge double %size, {double(_NEAR)}\n"
+        )
     else:
         body += "  %beyond = fcmp uno double %s1, 0.0\n"
     body += f"  %status = or i1 %s, %beyond\n{before}{_round(quantiser.rounding)}{after}{load_lo}{load_hi}"

@@ -12,7 +12,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from hardwire.emulate._host import Host, this_host
-from hardwire.emulate._jit import compile_modules
+from hardwire.emulate._jit import Code, cached_program, compile_modules, keep_program
+from hardwire.emulate._key import program_key
 from hardwire.emulate._module import CODES, FLOATS, assemble, float_scales
 from hardwire.errors import DataError
 from hardwire.fixed import Floats, Ints, Overflow
@@ -30,12 +31,13 @@ class Emulator:
 
     def __init__(self, program: Program, host: Host) -> None:
         start = time.perf_counter()
-        assembly = assemble(program, host)
         self.program = program
-        modules = ((assembly.kernels, False), (assembly.turns, False), (assembly.loops, True))
-        self._code, self.from_cache = compile_modules(modules, host)
-        self._work_bytes = assembly.work_bytes
-        self._block = assembly.frames * assembly.lanes
+        key = program_key(program, host)
+        known = cached_program(key)
+        self.from_cache = known is not None
+        figures, objects = _compiled(program, host, key) if known is None else known
+        self._code = Code(objects, host)
+        self._work_bytes, self._block = figures["work_bytes"], figures["block"]
         self._scaled = [float_scales(program, port) is not None for port in program.outputs]
         self.compile_seconds = time.perf_counter() - start
 
@@ -209,6 +211,16 @@ class Emulator:
             values = [code * scale.numerator / scale.denominator for code in found.tolist()]
             out[:, element] = np.array(values, np.float64)[back]
         return out
+
+
+def _compiled(program: Program, host: Host, key: str) -> tuple[dict[str, int], list[bytes]]:
+    """Write a Program's assembly, compile it and keep it: bytes of working memory and events of a block; objects."""
+    assembly = assemble(program, host)
+    modules = ((assembly.kernels, False), (assembly.turns, False), (assembly.loops, True))
+    figures = {"work_bytes": assembly.work_bytes, "block": assembly.frames * assembly.lanes}
+    objects = compile_modules(modules, host)
+    keep_program(key, modules, host, figures)
+    return figures, objects
 
 
 def compile_program(program: Program) -> Emulator:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -66,21 +67,9 @@ class Gates:
 
     def lut(self, table: int, inputs: Sequence[Net]) -> Net:
         """The net of a truth table; bit `sum(inputs[i] << i)` of `table` is the answer. Constants are folded in."""
-        nets = list(inputs)
-        table &= (1 << (1 << len(nets))) - 1
-        position = len(nets) - 1
-        while position >= 0:
-            low, high = _cofactors(table, len(nets), position)
-            net = nets[position]
-            if net == ZERO or low == high:
-                table = low
-            elif net == ONE:
-                table = high
-            else:
-                position -= 1
-                continue
-            del nets[position]
-            position = len(nets) - 1  # What is left may no longer depend on an input that was passed over.
+        known = tuple(net if net in (ZERO, ONE) else None for net in inputs)
+        table, kept = _folded(table & ((1 << (1 << len(known))) - 1), known)
+        nets = [inputs[position] for position in kept]
         if not nets:
             return ONE if table else ZERO
         if len(nets) == 1:
@@ -119,6 +108,26 @@ class Gates:
         """The 18 data bits of a ROM at a 14-bit address, without its register."""
         self.roms.append(content)
         return self._add(ROM, list(address), 18, len(self.roms) - 1)
+
+
+@lru_cache(maxsize=1 << 16)
+def _folded(table: int, known: tuple[Net | None, ...]) -> tuple[int, tuple[int, ...]]:
+    """The table over the inputs that matter, given the constants among them; and which inputs those are."""
+    nets, places = list(known), list(range(len(known)))
+    position = len(nets) - 1
+    while position >= 0:
+        low, high = _cofactors(table, len(nets), position)
+        net = nets[position]
+        if net == ZERO or low == high:
+            table = low
+        elif net == ONE:
+            table = high
+        else:
+            position -= 1
+            continue
+        del nets[position], places[position]
+        position = len(nets) - 1  # What is left may no longer depend on an input that was passed over.
+    return table, tuple(places)
 
 
 def _cofactors(table: int, inputs: int, position: int) -> tuple[int, int]:

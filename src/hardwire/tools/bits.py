@@ -167,6 +167,10 @@ def to_planes(words: Words, width: int) -> Words:
     """Bit-planes (width, ceil(N / 64)) of words (N, ceil(width / 64)); the last word is filled up with zeros."""
     if words.ndim != 2 or words.shape[1] != words_per(width):
         raise DataError(f"a bus of {width} bits needs words of shape (N, {words_per(width)}), not {words.shape}")
+    if width == 1:
+        ones = np.zeros(64 * words_per(words.shape[0]), np.bool_)
+        ones[: words.shape[0]] = words[:, 0] & _U(1)
+        return np.packbits(ones, bitorder="little").view("<u8").astype(np.uint64, copy=False).reshape(1, -1)
     planes = np.empty((width, words_per(words.shape[0])), np.uint64)
     _to_planes(np.ascontiguousarray(words), planes)
     return planes
@@ -176,6 +180,9 @@ def from_planes(planes: Words, count: int) -> Words:
     """Words (count, ceil(W / 64)) of bit-planes (W, at least ceil(count / 64)): the inverse of `to_planes`."""
     if planes.ndim != 2 or planes.shape[1] < words_per(count):
         raise DataError(f"{count} vectors need planes of shape (W, {words_per(count)}), not {planes.shape}")
+    if planes.shape[0] == 1:
+        row = np.ascontiguousarray(planes[0, : words_per(count)]).astype("<u8", copy=False)
+        return np.unpackbits(row.view(np.uint8), bitorder="little", count=count).astype(np.uint64).reshape(-1, 1)
     words = np.empty((count, words_per(planes.shape[0])), np.uint64)
     _from_planes(np.ascontiguousarray(planes[:, : words_per(count)]), words)
     return words
