@@ -118,8 +118,18 @@ class Peer:
         if not line:
             self.process.wait()
             self.log.seek(0)
-            raise SystemExit(f"{' '.join(map(str, self.process.args))} failed:\n{self.log.read()[-2000:]}")
+            said = self.log.read()
+            self.end()
+            raise SystemExit(f"{' '.join(map(str, self.process.args))} failed:\n{said[-2000:]}")
         return line
+
+    def end(self) -> None:
+        """Let the driver end."""
+        for file in (self.process.stdin, self.process.stdout, self.log):
+            assert file is not None
+            with contextlib.suppress(BrokenPipeError):
+                file.close()
+        self.process.wait()
 
     def measure(self, ours: float) -> None:
         """One run, and how many times as fast ours was just now."""
@@ -131,9 +141,7 @@ class Peer:
         self.ratios.append(ours / self.rates[-1])
 
     def result(self) -> dict[str, Any]:
-        assert self.process.stdin is not None
-        self.process.stdin.close()
-        self.process.wait()
+        self.end()
         ratios = {"ratio": statistics.median(self.ratios), "ratio_least": min(self.ratios)}
         return {**self.figures, **spread(self.rates), **ratios, "ratio_greatest": max(self.ratios)}
 
