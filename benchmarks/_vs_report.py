@@ -106,7 +106,7 @@ def markdown(result: Row) -> str:
 
 
 def draw(result: Row, path: Path) -> None:
-    """A point for each network and measure; left of 1 hardwire is better, the short lines are the goals."""
+    """A point for each network and measure, medians dashed; left of 1 hardwire is better, green lines are goals."""
     matplotlib.use("Agg")
     import matplotlib.pyplot as plt
 
@@ -115,7 +115,7 @@ def draw(result: Row, path: Path) -> None:
     figure, all_axes = plt.subplots(
         1,
         len(MEASURES),
-        figsize=(3.0 * len(MEASURES) + 2.5, 1.4 + 0.22 * len(names)),
+        figsize=(2.6 * len(MEASURES) + 2.5, 1.4 + 0.22 * len(names)),
         sharey=True,
         layout="constrained",
         squeeze=False,
@@ -130,13 +130,12 @@ def draw(result: Row, path: Path) -> None:
             axes.axvline(statistics.median(values), color=colour, linewidth=1.0, linestyle="--")
         axes.axvline(1.0, color="black", linewidth=0.8)
         axes.axvline(GOAL[measure], color="#2ca02c", linewidth=0.8)
-        axes.set_xscale("log")
-        axes.set_xlim(right=max(1.15, axes.get_xlim()[1]))
-        axes.xaxis.set_major_formatter(matplotlib.ticker.FuncFormatter(lambda v, _: f"{v:g}"))
-        axes.xaxis.set_minor_formatter(matplotlib.ticker.NullFormatter())
+        low, high = axes.get_xlim()
+        axes.set_xlim(min(low, 0.5), max(high, 1.1))
         axes.set_xlabel(f"{measure}, ours / alkaid's")
         axes.tick_params(labelsize=7)
         axes.set_yticks(range(len(names)), names)
+        axes.grid(axis="y", linewidth=0.3)
     all_axes[0][0].invert_yaxis()
     all_axes[0][0].legend(fontsize=7)
     path.parent.mkdir(parents=True, exist_ok=True)
