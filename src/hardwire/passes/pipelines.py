@@ -11,7 +11,10 @@ import os
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
+import numpy as np
+
 from hardwire.ir.program import Kernel, Program
+from hardwire.ir.relaxation import relaxed_ranges
 from hardwire.ir.verify import verify_kernel, verify_program
 from hardwire.passes.absorb_rounding import absorb_rounding
 from hardwire.passes.cse import cse
@@ -26,6 +29,12 @@ KernelPass = Callable[[Kernel], Kernel]
 
 CLEANUP: Sequence[KernelPass] = (narrow, cse, dce)
 BEFORE_SOLVING: Sequence[KernelPass] = (narrow, cse, dce, round_first, narrow, dce, absorb_rounding)
+
+
+def relax(kernel: Kernel) -> Kernel:
+    """Tighten ranges by what linear relaxation proves of the whole network."""
+    lo, hi = relaxed_ranges(kernel)
+    return kernel.with_(lo=np.maximum(lo, kernel.lo), hi=np.minimum(hi, kernel.hi))
 
 
 def run_passes(kernel: Kernel, passes: Sequence[KernelPass]) -> Kernel:
@@ -49,8 +58,8 @@ def flatten(program: Program, solve: Solve, progress: Callable[[str], None] | No
 
     `progress` is told the name of each layer before it is solved.
     """
-    flat = unroll(program, tell_instances=True).flat
-    prepared = run_passes(flat, BEFORE_SOLVING)
+    flat = dce(unroll(program, tell_instances=True).flat)
+    prepared = run_passes(relax(flat), BEFORE_SOLVING)
     solved = solve_linears(prepared, applications(program), solve, progress)
     whole = run_passes(solved, (*CLEANUP, *CLEANUP))
     result = flat_program(program, whole)

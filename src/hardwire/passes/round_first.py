@@ -11,10 +11,10 @@ import numpy as np
 from numba import njit
 
 from hardwire.fixed import Rounding
+from hardwire.ir.compiled_ranges import round_code
 from hardwire.ir.ops import OpCode
 from hardwire.ir.program import Kernel
 from hardwire.passes._operands import uses
-from hardwire.passes.narrow import round_code
 
 _LINEAR, _SHL, _ROUND, _CLAMP = (int(x) for x in (OpCode.LINEAR, OpCode.SHL, OpCode.ROUND, OpCode.CLAMP))
 _TRN, _RND = int(Rounding.TRN), int(Rounding.RND)

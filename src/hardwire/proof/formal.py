@@ -19,6 +19,7 @@ import numpy as np
 from hardwire.fixed import Ints
 from hardwire.ir.ops import OpCode
 from hardwire.ir.program import Kernel, Program
+from hardwire.ir.relaxation import relaxed_ranges
 from hardwire.passes._operands import operands
 from hardwire.passes.dce import dce
 from hardwire.passes.unroll import unroll
@@ -72,7 +73,7 @@ def prove(specification: Program, implementation: Kernel, stage: Ints | None = N
     if spec.n_inputs != n or len(spec.outputs) != len(implementation.outputs):
         return Proof(0, 0, len(spec.outputs), 0, len(implementation), 0, False, ("the ports differ",))
     atoms = Atoms(inputs)
-    wanted = forms_of(spec, atoms)
+    wanted = forms_of(_with_own_ranges(spec), atoms, learn=True)
     found = forms_of(implementation, atoms)
     outputs_proven = 0
     for k, (a, b) in enumerate(zip(spec.outputs.tolist(), implementation.outputs.tolist(), strict=True)):
@@ -94,6 +95,12 @@ def prove(specification: Program, implementation: Kernel, stage: Ints | None = N
         latency_balanced=stage is not None and balanced,
         failures=tuple(failures),
     )
+
+
+def _with_own_ranges(spec: Kernel) -> Kernel:
+    """The specification with ranges that follow from its inputs' alone."""
+    lo, hi = relaxed_ranges(spec)
+    return spec.with_(lo=lo, hi=hi)
 
 
 def _neurons(spec: Kernel, wanted: list[Form], found: set[Form], atoms: Atoms) -> tuple[int, int, list[str]]:

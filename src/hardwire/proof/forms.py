@@ -2,14 +2,16 @@
 
 An atom is an input or the result of one non-linear op applied to forms. Two values with the same form are the same
 function of the inputs: the linear part is compared coefficient by coefficient, and atoms are equal only if their op,
-immediates and operand forms are. Ranges are derived here from nothing but the input ranges and the forms, so they are
-a second opinion on the compiler's own.
+immediates and operand forms are. Ranges are derived here from nothing but the input ranges, the forms, and the bounds
+of the specification's neurons by `ir.relaxation`, so they are a second opinion on the compiler's own.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from fractions import Fraction
+from math import ceil, floor, gcd
 
 from hardwire.fixed import MAX_BITS, Rounding
 from hardwire.ir.ops import OpCode
@@ -39,6 +41,8 @@ class Atoms:
         self._tables: dict[bytes, int] = {}
         self._keys: list[tuple[object, ...]] = [() for _ in inputs]
         self._spellings: dict[Form, Form] = {}
+        self._known: dict[Terms, Range] = {}
+        """Proven ranges of sums, by their terms without a common factor."""
 
     def atom(self, key: tuple[object, ...], span: Range) -> int:
         """Id of the atom described by `key`; the range follows from the key, so the first one given stands."""
@@ -71,13 +75,27 @@ class Atoms:
         return self._tables.setdefault(entries, len(self._tables))
 
     def range(self, form: Form) -> Range:
-        """Exact range of a form over the box of its atoms' ranges."""
+        """Range of a form: exact over the box of its atoms' ranges, or nearer where it was learnt."""
         lo = hi = form.constant
         for atom, coef in form.terms:
             low, high = self.ranges[atom]
             lo += coef * (low if coef > 0 else high)
             hi += coef * (high if coef > 0 else low)
+        if self._known and form.terms:
+            terms, unit = _primitive(form.terms)
+            if terms in self._known:
+                low, high = sorted(unit * bound + form.constant for bound in self._known[terms])
+                return max(lo, low), min(hi, high)
         return lo, hi
+
+    def learn(self, form: Form, span: Range) -> None:
+        """Take `span`, which another proof gives, as the range of a form, its multiples, and what is a constant off."""
+        lo, hi = self.range(form)
+        if not form.terms or (span[0] <= lo and hi <= span[1]):
+            return
+        terms, unit = _primitive(form.terms)
+        low, high = sorted((bound - form.constant) / Fraction(unit) for bound in (max(lo, span[0]), min(hi, span[1])))
+        self._known[terms] = ceil(low), floor(high)
 
     def spell(self, form: Form, other: Form) -> Form:
         """Return `form`, for which `other` is another spelling that `respelt` knows from now on."""
@@ -87,6 +105,14 @@ class Atoms:
     def respelt(self, form: Form) -> Form:
         """The first spelling of a form."""
         return self._spellings.get(form, form)
+
+
+def _primitive(terms: Terms) -> tuple[Terms, int]:
+    """Terms over their greatest common divisor, the first positive, and that divisor, negative where they turned."""
+    unit = gcd(*(coef for _, coef in terms))
+    if terms[0][1] < 0:
+        unit = -unit
+    return (terms, 1) if unit == 1 else (tuple((atom, coef // unit) for atom, coef in terms), unit)
 
 
 def _combined(x: Form, scale_x: int, y: Form, scale_y: int) -> Form:
@@ -103,12 +129,14 @@ def _combined(x: Form, scale_x: int, y: Form, scale_y: int) -> Form:
 _ZERO = Form((), 0)
 
 
-def forms_of(kernel: Kernel, atoms: Atoms) -> list[Form]:
-    """Canonical form of every value of a flat kernel."""
+def forms_of(kernel: Kernel, atoms: Atoms, *, learn: bool = False) -> list[Form]:
+    """Canonical form of every value of a flat kernel; with `learn` its ranges are taken as proven."""
     forms: list[Form] = []
     tables = [atoms.table(table.tobytes()) for table in kernel.tables]
     for op in kernel:
         form = _form(op, forms, atoms, kernel, tables)
+        if learn:
+            atoms.learn(form, (op.lo, op.hi))
         if form.terms:
             lo, hi = atoms.range(form)
             if lo == hi:
