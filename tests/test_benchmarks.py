@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+import hardwire as hw
 from hardwire.ir.ops import OpCode
 from hardwire.targets import target
 
@@ -49,8 +50,9 @@ def run_all(scripts: None) -> ModuleType:
 
 @pytest.mark.parametrize("name", [name for name in SCRIPTS if not name.startswith("peer_")])
 def test_help(name: str, scripts: None, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-    if name == "physics_jets.py":
-        pytest.importorskip("torch")
+    needs = {"physics_jets.py": "torch", "compile_time.py": "onnx"}
+    if name in needs:
+        pytest.importorskip(needs[name])
     monkeypatch.setattr(sys, "argv", [name, "--help"])
     with pytest.raises(SystemExit) as end:
         runpy.run_path(str(HERE / name), run_name="__main__")
@@ -125,6 +127,21 @@ def test_what_is_kept_has_the_name_of_its_content(scripts: None) -> None:
 
     assert digest("ab", "c") != digest("a", "bc")
     assert digest("a") == digest(b"a")
+
+
+def test_the_file_that_is_timed_holds_the_network(scripts: None, tmp_path: Path) -> None:
+    pytest.importorskip("onnx")
+    from compile_time import write_qonnx
+    from networks import seeded
+
+    model = seeded((6, 5, 3), 6)
+    write_qonnx(model, tmp_path / "mlp.onnx")
+    design = hw.compile(tmp_path / "mlp.onnx", backend="emulator")
+    x = model.data(500)
+    wraps = np.abs(x @ model.layers[0][0] + model.layers[0][1]).max(axis=1) >= 8
+    # The file saturates where the network wraps.
+    assert np.array_equal(design.predict(x)[~wraps], model.reference(x)[~wraps])
+    assert (~wraps).sum() > 100
 
 
 def row() -> dict[str, Any]:
