@@ -163,7 +163,7 @@ def chains(draw: st.DrawFn) -> Program:
         for name in ("x0", "x1")
     )
     made, steps, built = ["x0", "x1"], [], {}
-    for s in range(draw(st.integers(1, 4))):
+    for s in range(draw(st.integers(1, 7))):
         positions = draw(st.integers(1, 3))
         reads = []
         for name in draw(st.lists(st.sampled_from(made), min_size=1, max_size=2)):

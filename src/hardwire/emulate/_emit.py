@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from hardwire.emulate._code import Job
 from hardwire.emulate._dots import dot_product, products
 from hardwire.emulate._globals import Globals
 from hardwire.emulate._host import Host
@@ -30,7 +31,14 @@ class Frame:
     @property
     def parameters(self) -> list[int]:
         """Pointers that are passed to the job's functions: those of a job with more than one position."""
-        return list(range(len(self.plan.job.pointers))) if self.plan.job.positions > 1 else []
+        return moving(self.plan.job, self.layout)
+
+
+def moving(job: Job, layout: Layout) -> list[int]:
+    """Pointers that a job's functions get: if they move, and not those of values that never reach their array."""
+    if job.positions == 1:
+        return []
+    return [k for k, pointer in enumerate(job.pointers) if pointer.array in layout.arrays]
 
 
 class ChunkEmitter:

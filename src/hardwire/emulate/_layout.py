@@ -1,18 +1,21 @@
 """Where everything lies in a frame: the memory of one vector of events.
 
 An element of an array is `lanes` integers side by side, each in the fewest bytes that the array's range needs. Arrays
-come first, then the slots in which values wait between chunks (used anew by every job), then one line that padding
-columns are written to.
+come first, those that are never in use at the same time in the same place, then the slots in which values wait between
+chunks (used anew by every job), then one line that padding columns are written to.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
-from hardwire.emulate._code import Job
+from hardwire.emulate._code import Job, live_values
 from hardwire.emulate._plan import Plan
+from hardwire.ir.ops import OpCode
 from hardwire.ir.program import Program
 
 LINE = 64
@@ -51,17 +54,16 @@ class Layout:
 
 def lay_out(program: Program, jobs: list[Job], slot_bytes: int, lanes: int) -> Layout:
     """Place the arrays that jobs and ports touch, then `slot_bytes` of slots."""
-    names = {pointer.array for job in jobs for pointer in job.pointers}
-    names |= {port.array for port in (*program.inputs, *program.outputs)}
     arrays: dict[str, Store] = {}
-    at = 0
+    sizes: dict[str, int] = {}
+    lives = _lives(program, jobs)
     for name, array in program.arrays.items():
-        if name not in names or not array.size:
-            continue
-        size, signed = store_type(int(np.min(array.lo)), int(np.max(array.hi)))
-        stride = size * lanes
-        arrays[name] = Store(size, signed, at, stride)
-        at += _up(array.size * stride, LINE)
+        if name in lives and array.size:
+            size, signed = store_type(int(np.min(array.lo)), int(np.max(array.hi)))
+            arrays[name] = Store(size, signed, 0, size * lanes)
+            sizes[name] = _up(array.size * size * lanes, LINE)
+    offsets, at = _places(sizes, lives)
+    arrays = {name: replace(store, offset=offsets[name]) for name, store in arrays.items()}
     slots = at
     pad = _up(slots + slot_bytes, LINE)
     frame = pad + 8 * lanes
@@ -69,6 +71,59 @@ def lay_out(program: Program, jobs: list[Job], slot_bytes: int, lanes: int) -> L
     frame = _up(frame, LINE)
     frame += LINE if frame // LINE % 2 == 0 else 0
     return Layout(arrays, slots, pad, frame)
+
+
+Lives = dict[str, tuple[int, int]]
+"""Array → the first job that it must be kept in, and the last."""
+
+
+def _lives(program: Program, jobs: list[Job]) -> Lives:
+    """When the arrays that jobs and ports touch are in use. Inputs are there before the first job."""
+    before, after = -1, len(jobs)
+    uses: dict[str, list[int]] = {}
+    written: dict[str, NDArray[np.bool_]] = {}
+    kept: set[str] = set()
+
+    def write(name: str, elements: NDArray[np.integer[Any]], when: int) -> None:
+        uses.setdefault(name, []).append(when)
+        written.setdefault(name, np.zeros(program.arrays[name].size, bool))[elements] = True
+
+    def read(name: str, elements: NDArray[np.integer[Any]], when: int) -> None:
+        uses.setdefault(name, []).append(when)
+        if not written.get(name, np.zeros(program.arrays[name].size, bool))[elements].all():
+            kept.add(name)  # It holds zeros from the start: nothing else may lie there.
+
+    for port in program.inputs:
+        write(port.array, port.index, before)
+    for when, job in enumerate(jobs):
+        live = live_values(job)
+        for i, node in enumerate(job.nodes):
+            if node.op == OpCode.INPUT and live[i]:
+                pointer, offset = job.reads[node.p]
+                read(job.pointers[pointer].array, job.pointers[pointer].base + offset, when)
+        for pointer, offset, _ in job.writes:
+            write(job.pointers[pointer].array, job.pointers[pointer].base + offset, when)
+    for port in program.outputs:
+        read(port.array, port.index, after)
+    return {name: (before, after) if name in kept else (min(times), max(times)) for name, times in uses.items()}
+
+
+def _places(sizes: dict[str, int], lives: Lives) -> tuple[dict[str, int], int]:
+    """Offset of each array, and of what lies behind them all: the largest first, each at the lowest place that is free.
+
+    Two arrays share memory only if one's last job is before the other's first.
+    """
+    offsets: dict[str, int] = {}
+    for name in sorted(sizes, key=lambda name: -sizes[name]):
+        first, last = lives[name]
+        others = [other for other in offsets if lives[other][0] <= last and first <= lives[other][1]]
+        at = 0
+        for other in sorted(others, key=lambda other: offsets[other]):
+            if offsets[other] - at >= sizes[name]:
+                break
+            at = max(at, offsets[other] + sizes[other])
+        offsets[name] = at
+    return offsets, max((offsets[name] + sizes[name] for name in sizes), default=0)
 
 
 def _up(value: int, unit: int) -> int:

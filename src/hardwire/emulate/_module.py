@@ -12,7 +12,7 @@ from math import isfinite
 import numpy as np
 
 from hardwire.emulate._code import Job, jobs_of
-from hardwire.emulate._emit import ChunkEmitter, Frame
+from hardwire.emulate._emit import ChunkEmitter, Frame, moving
 from hardwire.emulate._forms import recover
 from hardwire.emulate._globals import Globals, constants
 from hardwire.emulate._host import Host
@@ -35,7 +35,7 @@ SIZES = (1, 2, 4, 8)
 _DECLARED = "".join(
     f"declare {line}\n"
     for line in (
-        "void @compute(ptr, i64)",
+        "void @compute(ptr, i64, ptr)",
         *(f"void @{turn}{size}(ptr, ptr, i64, i64, ptr)" for turn in ("spread", "collect") for size in SIZES),
         "i64 @llvm.smin.i64(i64, i64)",
         "i64 @llvm.smax.i64(i64, i64)",
@@ -43,6 +43,9 @@ _DECLARED = "".join(
         *(f"double @llvm.{name}.f64(double)" for name in ("floor", "ceil", "trunc", "roundeven", "fabs")),
     )
 )
+
+_MOST_CALLS, _MOST_LINES = 512, 6
+"""Where a block makes more calls than this, memory is not what it waits for; more lines at once hold up the calls."""
 
 CODES, FLOATS = 0, 1
 """Modes of `run`: rows are int64 codes, or float64 values."""
@@ -100,40 +103,74 @@ def assemble(program: Program, host: Host) -> Assembly:
         calls.append(names)
     count = max(1, min(_MOST_FRAMES, _WORK_BYTES // layout.frame))
     attributes = 'attributes #0 = { nounwind "prefer-vector-width"="512" }\n'
-    kernels = shared.text() + "".join(functions) + _compute(jobs, calls, layout) + attributes
+    ahead = _rows_ahead(program, layout, count * host.lanes)
+    kernels = shared.text() + "".join(functions) + _compute(jobs, calls, layout, count, ahead) + attributes
     loops, work = _rows(program, layout, host, count)
     turns = "".join(spread(host.lanes, size) + collect(host.lanes, size) for size in SIZES) + attributes
     return Assembly(kernels, turns, loops + attributes, count, work, host.lanes)
 
 
-def _compute(jobs: list[Job], calls: list[list[str]], layout: Layout) -> str:
-    """`void compute(frames, n)`: every job at every position, chunk by chunk, for n frames."""
+def _rows_ahead(program: Program, layout: Layout, block: int) -> int:
+    """Bytes of the first input's next block, which `compute` fetches."""
+    ports = [port for port in program.inputs if len(port.index) and port.array in layout.arrays]
+    return block * 8 * len(ports[0].index) if ports else 0
+
+
+def _fetches(tag: str, number: str, lines: int) -> str:
+    """Fetch `lines` cache lines of the next rows to the second-level cache; `number` calls have done so before.
+
+    Behind the last row a fetch reads nothing and does no harm.
+    """
+    if not lines:
+        return ""
+    text = f"  %{tag}.o = mul i64 {number}, {lines * LINE}\n  %{tag}.p = getelementptr i8, ptr %ahead, i64 %{tag}.o\n"
+    for k in range(lines):
+        text += (
+            f"  %{tag}.{k} = getelementptr i8, ptr %{tag}.p, i64 {k * LINE}\n"
+            f"  call void @llvm.prefetch.p0(ptr %{tag}.{k}, i32 0, i32 2, i32 1)\n"
+        )
+    return text
+
+
+def _compute(jobs: list[Job], calls: list[list[str]], layout: Layout, count: int, ahead: int) -> str:
+    """`void compute(frames, n, rows)`: every job at every position, chunk by chunk, for n of up to `count` frames.
+
+    Between the calls it fetches `ahead` bytes of the next rows, some lines at a time, since more would hold up the
+    calls: the processor's own prefetcher stops where a block's rows end.
+    """
+    total = sum(job.positions * len(names) for job, names in zip(jobs, calls, strict=True)) * count
+    share = -(-ahead // LINE // total) if 0 < total <= _MOST_CALLS else 0
+    share = share if share <= _MOST_LINES else 0
+    before_all = 0
     head: list[str] = []
     lines = ["entry:", "  br label %j0"]
     for j, (job, names) in enumerate(zip(jobs, calls, strict=True)):
         following = f"%j{j + 1}"
-        many = job.positions > 1
         loads, arguments = "", ""
-        if many:
-            for k, pointer in enumerate(job.pointers):
-                store = layout.arrays[pointer.array]
-                bases = pointer.base.astype(np.int64) * store.stride + store.offset
-                head.append(constants(f"@base{j}.{k}", bases))
-                loads += (
-                    f"  %b{j}.{k}.p = getelementptr i64, ptr @base{j}.{k}, i64 %pos{j}\n"
-                    f"  %b{j}.{k} = load i64, ptr %b{j}.{k}.p\n"
-                )
-                arguments += f", i64 %b{j}.{k}"
+        for k in moving(job, layout):
+            store = layout.arrays[job.pointers[k].array]
+            bases = job.pointers[k].base.astype(np.int64) * store.stride + store.offset
+            head.append(constants(f"@base{j}.{k}", bases))
+            loads += (
+                f"  %b{j}.{k}.p = getelementptr i64, ptr @base{j}.{k}, i64 %pos{j}\n"
+                f"  %b{j}.{k} = load i64, ptr %b{j}.{k}.p\n"
+            )
+            arguments += f", i64 %b{j}.{k}"
         inside = ""
         # Chunk by chunk over all frames: a chunk's code is fetched once for all of them.
         for c, name in enumerate(names):
+            fetch = ""
+            if job.positions == 1:
+                fetch = f"  %n{j}.{c} = add i64 %i{j}.{c}, {before_all * count}\n"
+                fetch += _fetches(f"a{j}.{c}", f"%n{j}.{c}", share)
+                before_all += 1
             here, after = f"j{j}.c{c}", f"j{j}.c{c + 1}" if c + 1 < len(names) else f"j{j}.next"
             before = f"j{j}.c{c - 1}" if c else f"j{j}.pos"
             inside += f"""{here}:
   %i{j}.{c} = phi i64 [0, %{before}], [%i{j}.{c}.1, %{here}]
   %o{j}.{c} = mul i64 %i{j}.{c}, {layout.frame}
   %f{j}.{c} = getelementptr i8, ptr %frames, i64 %o{j}.{c}
-  call void {name}(ptr %f{j}.{c}{arguments})
+{fetch}  call void {name}(ptr %f{j}.{c}{arguments})
   %i{j}.{c}.1 = add i64 %i{j}.{c}, 1
   %m{j}.{c} = icmp slt i64 %i{j}.{c}.1, %n
   br i1 %m{j}.{c}, label %{here}, label %{after}
@@ -150,7 +187,14 @@ j{j}.pos:
   br i1 %again{j}, label %j{j}.pos, label {following}"""
         )
     lines += [f"j{len(jobs)}:", "  ret void"]
-    return "".join(head) + "define void @compute(ptr %frames, i64 %n) #0 {\n" + "\n".join(lines) + "\n}\n"
+    declared = "declare void @llvm.prefetch.p0(ptr, i32, i32, i32)\n"
+    return (
+        declared
+        + "".join(head)
+        + "define void @compute(ptr %frames, i64 %n, ptr %ahead) #0 {\n"
+        + "\n".join(lines)
+        + "\n}\n"
+    )
 
 
 def _offsets(name: str, offsets: list[int]) -> str:
@@ -161,7 +205,7 @@ def _rows(program: Program, layout: Layout, host: Host, count: int) -> tuple[str
     """The module of loops: conversions, turns and `run`; and the bytes of working memory."""
     lanes = host.lanes
     block = count * lanes
-    heads, functions, steps_in, steps_out = "", "", "", ""
+    heads, functions, steps_in, steps_out, ahead = "", "", "", "", ""
     buffer_bytes = 0
     has_input = False
     for k, port in enumerate(program.inputs):
@@ -184,6 +228,10 @@ def _rows(program: Program, layout: Layout, host: Host, count: int) -> tuple[str
             convert = f"@codes_in{k}"
         steps_in += _step_in(k, elements, groups, convert, layout.frame, store.bytes, lanes)
         has_input = True
+        ahead = ahead or (
+            f"  %next_row = add i64 %at, %n\n  %ahead.o = mul i64 %next_row, {elements * 8}\n"
+            f"  %ahead = getelementptr i8, ptr %ir{k}, i64 %ahead.o\n"
+        )
     last = "out.start"
     for k, port in enumerate(program.outputs):
         elements = len(port.index)
@@ -214,7 +262,7 @@ block:
   %n.up = add i64 %n, {lanes - 1}
   %frames = sdiv i64 %n.up, {lanes}
   %rows = mul i64 %frames, {lanes}
-{steps_in}  call void @compute(ptr %work, i64 %frames)
+{steps_in}{ahead}  call void @compute(ptr %work, i64 %frames, ptr {"%ahead" if ahead else "null"})
   br label %out.start
 out.start:
 {steps_out}  br label %out.end
