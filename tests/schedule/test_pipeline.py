@@ -15,6 +15,7 @@ from hardwire.ir.builder import KernelBuilder
 from hardwire.ir.ops import OpCode
 from hardwire.ir.program import Program
 from hardwire.schedule import Circuit, layer_profile, pipeline, verify_circuit
+from hardwire.schedule._bits_read import stored_bits
 from hardwire.schedule._core import earliest
 from hardwire.schedule.pipeline import Timing, build
 from hardwire.targets import target
@@ -38,7 +39,7 @@ def tree(inputs: int = 32, bits: int = 8) -> Program:
 def registers_by_hand(circuit: Circuit) -> int:
     """Flip-flops counted value by value from the definition."""
     kernel, total = circuit.kernel, circuit.latency
-    last = {}
+    last, bits = {}, stored_bits(kernel)
     for i in range(len(kernel)):
         for a in kernel[i].args:
             root = int(circuit.root[a])
@@ -51,24 +52,9 @@ def registers_by_hand(circuit: Circuit) -> int:
     for i in range(len(kernel)):
         if kernel.lo[i] == kernel.hi[i] or circuit.root[i] != i:
             continue
-        zeros = 0
-        if kernel[i].code in (OpCode.ADD, OpCode.SUB, OpCode.MUL):
-            zeros = known_zeros(circuit, i)
         ranks = last.get(i, int(circuit.stage[i])) - int(circuit.stage[i]) + (kernel.op[i] == OpCode.INPUT)
-        total += (kernel[i].width - zeros) * int(ranks)
+        total += int(bits[i]) * int(ranks)
     return total
-
-
-def known_zeros(circuit: Circuit, i: int) -> int:
-    op = circuit.kernel[i]
-    if op.lo == op.hi:
-        return (op.lo & -op.lo).bit_length() - 1 if op.lo else 64
-    below = [known_zeros(circuit, a) for a in op.args]
-    if op.code is OpCode.SHL:
-        return below[0] + op.p
-    if op.code is OpCode.MUL:
-        return sum(below)
-    return min(below[0] + op.p, below[1] + op.q) if op.code in (OpCode.ADD, OpCode.SUB) else 0
 
 
 @SETTINGS
@@ -93,7 +79,7 @@ def test_moving_values_never_costs_registers(seed: int, depth: int) -> None:
     program = program_of(random_kernel(seed, ops=60))
     timing = Timing.of(program, ECP5)
     budget = timing.least_budget(depth)
-    circuit = build(timing, budget, 20.0)
+    circuit = build(timing, budget, 20.0, lut_bits=0)
     stage, _, _ = earliest(timing.args, timing.delay, min(budget, timing.least_budget(circuit.depth)))
     stage = np.where(circuit.constant, -1, stage[circuit.root]).astype(np.int32)
     assert circuit.ff <= replace(circuit, stage=stage).ff

@@ -17,9 +17,10 @@ from hardwire.errors import InternalError
 from hardwire.fixed import Ints
 from hardwire.ir.ops import SPECS, OpCode
 from hardwire.ir.program import Kernel, Port, Program, widths_of
+from hardwire.schedule._bits_read import stored_bits
 from hardwire.schedule._core import arrivals, last_uses
 from hardwire.targets import Target
-from hardwire.targets._facts import operands, trailing_zeros
+from hardwire.targets._facts import operands
 
 Ids = NDArray[np.int32]
 
@@ -182,11 +183,6 @@ class Circuit:
         for bus in self.outputs:
             lines.append(f"{bus.name} = {' '.join(f'%{e.value}' for e in bus.elements)}\n")
         return "".join(lines)
-
-
-def stored_bits(kernel: Kernel) -> NDArray[np.int64]:
-    """Bits that a register of each value really holds: known zeros at the bottom are wired."""
-    return np.maximum(kernel.widths - trailing_zeros(kernel), 0)
 
 
 def roots_of(kernel: Kernel) -> tuple[Ids, Ints]:

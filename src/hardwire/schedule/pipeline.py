@@ -1,7 +1,9 @@
 """Cut a flat Program into pipeline stages, then move values between stages to save registers.
 
 Cutting is greedy by arrival time (optimal in the number of stages). Afterwards the stages are evened out: the least
-period that still needs no further stage. Last, values move within their slack (`_core.sweep`).
+period that still needs no further stage. Then values move within their slack, one by one (`_core.sweep`), and last
+together, to the cheapest schedule of so many stages at that period (`_retime`). Cost is register bits, less what
+registers save that stand right behind a choice of a constant (`free_choices`).
 """
 
 from __future__ import annotations
@@ -12,13 +14,24 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hardwire.errors import ContractError
+from hardwire.fixed import Rounding
 from hardwire.ir.ops import OpCode
-from hardwire.ir.program import Program
-from hardwire.schedule._core import earliest, last_uses, sweep, user_lists
-from hardwire.schedule.circuit import Bus, Circuit, Ids, buses_of, root_operands, roots_of, stored_bits, verify_circuit
+from hardwire.ir.program import Kernel, Program
+from hardwire.schedule._bits_read import stored_bits
+from hardwire.schedule._core import earliest, sweep, user_lists
+from hardwire.schedule._retime import bits_behind_wires, cost_of, retime
+from hardwire.schedule.circuit import Bus, Circuit, Ids, buses_of, root_operands, roots_of, verify_circuit
 from hardwire.targets import Target
 
 SWEEPS = 6
+LUT_BITS = 2
+"""Register bits that a LUT is worth: parts have as many flip-flops as LUTs or twice as many, and designs use fewer."""
+TOGETHER = 150_000
+"""Values up to which all move together, to the proven optimum; about 2 s for 50,000."""
+WINDOW = 8_000
+"""Values that are moved together in a larger program: the time then grows with its size alone, 15 s a million."""
+ALLOWANCE = 2_000_000_000
+"""Arcs that the search for the cheapest schedule may look at; 20 to 30 s."""
 _SEARCH_STEPS = 24
 
 
@@ -121,8 +134,15 @@ def budget_for(timing: Timing, clock_mhz: float, *, margin: bool = True) -> floa
     return budget
 
 
-def build(timing: Timing, budget: float, clock_mhz: float) -> Circuit:
-    """Return the circuit with as few stages as `budget` ns of logic a stage allow, evened out and improved."""
+def build(
+    timing: Timing, budget: float, clock_mhz: float, *, lut_bits: int = LUT_BITS, allowance: int = ALLOWANCE
+) -> Circuit:
+    """Return the circuit with as few stages as `budget` ns of logic a stage allow, evened out, of the least cost.
+
+    `lut_bits`: register bits that a saved LUT is worth. `allowance` bounds the work on the cost (see
+    `_retime.retime`); 0 leaves it at moving values one by one. `notes["registers"]["optimal"]` of the result says
+    whether the cost is proven to be the least.
+    """
     kernel = timing.program.flat
     depth = timing.depth(budget)
     budget = min(budget, timing.least_budget(depth))
@@ -148,7 +168,9 @@ def build(timing: Timing, budget: float, clock_mhz: float) -> Circuit:
     bits = np.where(constant, 0, stored_bits(kernel)).astype(np.int64)
     fixed = constant | view | (kernel.op == OpCode.INPUT)
     start, users = user_lists(timing.args)
-    best = _register_bits(timing.args, stage, is_output, depth, bits)
+    gain, wire = free_choices(kernel, start, users, bits, is_output, lut_bits)
+    priced = (timing.args, start, users, bits, gain, wire, is_output, depth)
+    best = cost_of(*priced, stage)
     current = stage.copy()
     for turn in range(SWEEPS):
         sweep(
@@ -164,14 +186,53 @@ def build(timing: Timing, budget: float, clock_mhz: float) -> Circuit:
             depth,
             current,
         )
-        now = _register_bits(timing.args, current, is_output, depth, bits)
+        now = cost_of(*priced, current)
         if now < best:
             best, stage = now, current.copy()
+    stage, optimal, _ = retime(
+        timing.args,
+        start,
+        users,
+        bits,
+        gain,
+        wire,
+        circuit.delay,
+        fixed,
+        is_output,
+        budget,
+        depth,
+        stage,
+        TOGETHER if len(kernel) <= TOGETHER else WINDOW,
+        allowance,
+    )
     stage = np.where(constant, -1, stage[timing.root]).astype(np.int32)
-    circuit = replace(circuit, stage=stage)
+    circuit = replace(circuit, stage=stage, notes={"registers": {"optimal": bool(optimal)}})
     verify_circuit(circuit)
     return circuit
 
 
-def _register_bits(args: Ids, stage: Ids, is_output: NDArray[np.bool_], depth: int, bits: NDArray[np.int64]) -> int:
-    return int((bits * (last_uses(args, stage, is_output, depth) - stage)).sum())
+def free_choices(
+    kernel: Kernel,
+    start: NDArray[np.int64],
+    users: Ids,
+    bits: NDArray[np.int64],
+    is_output: NDArray[np.bool_],
+    lut_bits: int = LUT_BITS,
+) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
+    """What a register right behind each value is worth, in register bits, int64 (n,); and which values are wires.
+
+    `start`, `users`: readers of each value; `bits`: what its register holds; `lut_bits`: what a LUT is worth.
+
+    A choice of a constant, `condition ? constant : x`, takes a LUT a bit, but none where flip-flops alone read it: then
+    it is their synchronous reset. ReLU is one, a saturation at one end, a maximum with a constant, and a selection of
+    one. Rounding down and wrapping between the choice and the register are wires.
+    """
+    constant = kernel.lo == kernel.hi
+    op, a, b, c = kernel.op, np.maximum(kernel.a, 0), np.maximum(kernel.b, 0), np.maximum(kernel.c, 0)
+    under, over = kernel.lo[a] < kernel.p, kernel.hi[a] > kernel.q
+    choice = (op == OpCode.CLAMP) & (under ^ over)
+    choice |= np.isin(op, (int(OpCode.MIN), int(OpCode.MAX))) & (constant[a] | constant[b])
+    choice |= (op == OpCode.SELECT) & (constant[b] ^ constant[c])
+    wire = (op == OpCode.WRAP) | ((op == OpCode.ROUND) & (kernel.q == Rounding.TRN))
+    read = bits_behind_wires(start, users, bits, wire, is_output)
+    return np.where(choice & ~constant, lut_bits * read, 0).astype(np.int64), wire & ~constant
