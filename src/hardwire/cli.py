@@ -253,6 +253,9 @@ def synth(
     target: Annotated[str | None, typer.Option(help="Another device: the build is scheduled anew for it.")] = None,
     seeds: Annotated[int, typer.Option(min=1, help="Placements to try; the fastest is kept.")] = 1,
     route: Annotated[bool, typer.Option(help="Place and route after synthesis.")] = True,
+    attempts: Annotated[
+        int, typer.Option(min=1, help="Times to place, scheduling anew, until the contract is met.")
+    ] = 6,
     as_json: Json = False,
 ) -> None:
     """Synthesise, place and route, and hold the contract against the real Fmax."""
@@ -266,8 +269,23 @@ def synth(
             design = retarget(design, target)
             design.save(build)
     with working("synthesising") as say:
-        report = design.synthesize(seeds=seeds, route=route, progress=say)
+        missed = None
+        try:
+            design.synthesize(seeds=seeds, route=route, attempts=attempts, progress=say)
+        except ContractError as error:
+            missed = error
+    report = design.report_data
+    if missed is not None and "timing" not in report:
+        raise missed
     _show(report, build, as_json)
+    for k, step in enumerate(report["contract"].get("closing", ()) if not as_json else (), 1):
+        out.print(
+            f"placement {k}: {step['cycles']} cycles, predicted {step['predicted_mhz']:.1f} MHz, "
+            f"reached {step['fmax_mhz']:.1f} MHz: {step['decision']}",
+            highlight=False,
+        )
+    if missed is not None:
+        raise missed
     routed = report["contract"].get("routed")
     if routed is not None and not routed["met"]:
         asked = report["contract"]

@@ -14,6 +14,7 @@ from hardwire.calibrate import calibrate as choose_types
 from hardwire.design import EMULATOR, Design, Hardware, module_name
 from hardwire.errors import ModelError
 from hardwire.fixed import FixedType, Ints
+from hardwire.implement import BENCH_VECTORS
 from hardwire.ir import interpreter
 from hardwire.ir.program import Program
 from hardwire.layers._lowering import lower
@@ -35,8 +36,6 @@ from hardwire.targets import target as find_target
 from hardwire.verification import edge_codes
 
 _MEASURED_ROWS = 4000
-_BENCH_VECTORS = 128
-"""Vectors that the written test bench brings, from the edges of every input range."""
 
 PortTypes = str | FixedType | Sequence[str | FixedType] | Mapping[str, str | FixedType]
 """One type for all inputs (or outputs), one for each in order, or by their names."""
@@ -203,7 +202,7 @@ def retarget(design: Design, target: str | Target) -> Design:
 def _scheduled(name: str, flat: Program, part: Target, options: Mapping[str, Any]) -> tuple[Circuit, dict[str, str]]:
     contract = {key: options[key] for key in ("clock_mhz", "latency_ns", "latency_cycles")}
     circuit = schedule(flat, part, **contract)
-    inputs = edge_codes(flat, _BENCH_VECTORS)
+    inputs = edge_codes(flat, BENCH_VECTORS)
     vectors = (inputs, interpreter.run(flat, inputs))
     return circuit, backends.backend(options["backend"]).emit(circuit, flat, module_name(name), vectors)
 

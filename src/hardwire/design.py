@@ -20,7 +20,7 @@ from hardwire.calibrate import check_data
 from hardwire.emulate import Emulator, compile_program
 from hardwire.errors import DataError, HardwireError, ModelError
 from hardwire.fixed import Floats, Ints
-from hardwire.implement import implement
+from hardwire.implement import implement, implement_to_contract
 from hardwire.ir.program import Program
 from hardwire.ir.storage import load_program, save_program
 from hardwire.ir.verify import verify_program
@@ -28,6 +28,7 @@ from hardwire.network.graph import Network
 from hardwire.network.storage import load_network, save_network
 from hardwire.report.schema import contract_after_route
 from hardwire.schedule import Circuit, verify_circuit
+from hardwire.schedule.closing import ATTEMPTS
 from hardwire.schedule.storage import circuit_arrays, circuit_from
 from hardwire.targets import Target
 from hardwire.targets import target as find_target
@@ -192,15 +193,41 @@ class Design:
         self._update()
         return dict(self.report_data["verification"])
 
-    def synthesize(self, *, seeds: int = 1, route: bool = True, progress: Callable[[str], None] | None = None) -> Any:
-        """Synthesise, place and route (where the target can be) and check the contract with the real Fmax.
+    def synthesize(
+        self,
+        *,
+        seeds: int = 1,
+        route: bool = True,
+        attempts: int = ATTEMPTS,
+        progress: Callable[[str], None] | None = None,
+    ) -> Any:
+        """Synthesise, place and route (where the target can be) and hold the contract against the real Fmax.
 
-        `seeds` placements are tried, the fastest is kept. Returns the report.
+        `seeds` placements are tried, the fastest is kept. Where it misses the contract, the design is scheduled anew
+        with what was measured, or placed anew, `attempts` times at most; `contract["closing"]` of the report lists the
+        steps. Returns the report. Raises `ContractError` where the contract is still missed; the closest result is
+        then in the report all the same.
         """
+        missed = None
         with self.workplace() as folder:
-            self.report_data.update(implement(self, folder, seeds=seeds, route=route, progress=progress))
+            if route and self.target.place:
+                parts, chosen, closure = implement_to_contract(
+                    self, folder, seeds=seeds, attempts=attempts, progress=progress
+                )
+                if chosen is not self:
+                    self.hardware, self.report_data = chosen.hardware, chosen.report_data
+                    if self.home is not None:
+                        shutil.rmtree(self.home / "simulation", ignore_errors=True)
+                        self.save(self.home)
+                self.report_data.update(parts)
+                self.report_data["contract"]["closing"] = [attempt.as_dict() for attempt in closure.attempts]
+                missed = None if closure.met else closure.failure()
+            else:
+                self.report_data.update(implement(self, folder, seeds=seeds, route=route, progress=progress))
         contract_after_route(self.report_data)
         self._update()
+        if missed is not None:
+            raise missed
         return self.report_data
 
     def report(self) -> dict[str, Any]:

@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 import shutil
+import tempfile
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from hardwire import backends
 from hardwire.errors import ContractError, DataError, HardwireError, ModelError
+from hardwire.report.schema import circuit_report
+from hardwire.schedule.circuit import Circuit
+from hardwire.schedule.closing import Closure, Contract, close
 from hardwire.tools.harness import add_harness
 from hardwire.tools.nextpnr import RouteResult, place_and_route
 from hardwire.tools.yosys import SynthesisResult, synthesise
@@ -17,6 +23,8 @@ if TYPE_CHECKING:
 
 Progress = Callable[[str], None]
 FOLDER = "synthesis"
+BENCH_VECTORS = 128
+"""Vectors that the written test bench brings, from the edges of every input range."""
 _ROOM = 1.15
 """Share of a resource beyond which synthesis is not tried: estimates are off by about a tenth."""
 
@@ -51,9 +59,15 @@ def verilog_of(design: Design, folder: Path) -> list[Path]:
 
 
 def implement(
-    design: Design, folder: Path, *, seeds: int = 1, route: bool = True, progress: Progress | None = None
+    design: Design,
+    folder: Path,
+    *,
+    seeds: int = 1,
+    first_seed: int = 1,
+    route: bool = True,
+    progress: Progress | None = None,
 ) -> dict[str, Any]:
-    """Synthesise and, where the target has open place & route, place and route with `seeds` seeds.
+    """Synthesise and, where the target has open place & route, place and route with seeds `first_seed …`.
 
     Returns the `synthesis` and `timing` parts of the report. All tools work in `folder/synthesis`, which is replaced
     as a whole when they are done. Raises `DataError` for fewer than one seed.
@@ -76,7 +90,8 @@ def implement(
     shutil.rmtree(work, ignore_errors=True)
     work.mkdir(parents=True)
     try:
-        result = _run(design, folder, work, seeds=seeds, route=route, progress=progress)
+        chosen = range(first_seed, first_seed + seeds)
+        result = _run(design, folder, work, seeds=chosen, route=route, progress=progress)
         shutil.rmtree(final, ignore_errors=True)
         work.replace(final)
     except BaseException:
@@ -85,8 +100,63 @@ def implement(
     return result
 
 
+def implement_to_contract(
+    design: Design, folder: Path, *, seeds: int, attempts: int, progress: Progress | None = None
+) -> tuple[dict[str, Any], Design, Closure]:
+    """Place and route until the contract is met or `attempts` are spent, planning anew with what was measured.
+
+    Returns the `synthesis` and `timing` parts of the report, the design that comes closest (the given one, or one
+    scheduled anew and not saved), and the steps. The results lie in `folder/synthesis`.
+    """
+    options = design.report_data["options"]
+    contract = Contract(**{key: options[key] for key in ("clock_mhz", "latency_ns", "latency_cycles")})
+    with tempfile.TemporaryDirectory(prefix=".attempts.", dir=folder) as scratch:
+        tried: dict[tuple[bytes, int], tuple[dict[str, Any], Design, Path]] = {}
+
+        def route(circuit: Circuit, seed: int) -> float:
+            candidate = design if circuit is design.circuit else rescheduled(design, circuit)
+            where = Path(scratch) / str(len(tried))
+            where.mkdir()
+            first = 1 + (seed - 1) * seeds
+            parts = implement(candidate, where, seeds=seeds, first_seed=first, progress=progress)
+            tried[circuit.stage.tobytes(), seed] = parts, candidate, where / FOLDER
+            fmax = float(parts["timing"]["fmax_mhz"])
+            if progress is not None:
+                progress(f"placement {len(tried)}: {circuit.latency} cycles, {fmax:.1f} MHz")
+            return fmax
+
+        closure = close(design.flat, design.target, design.circuit, contract, route, attempts=attempts)
+        parts, chosen, results = tried[closure.circuit.stage.tobytes(), closure.seed]
+        final = folder / FOLDER
+        shutil.rmtree(final, ignore_errors=True)
+        results.replace(final)
+    return parts, chosen, closure
+
+
+def rescheduled(design: Design, circuit: Circuit) -> Design:
+    """Return the design with another schedule of the same Program, not saved and with its verification to be done."""
+    from hardwire.ir import interpreter
+    from hardwire.verification import edge_codes
+
+    options = design.report_data["options"]
+    inputs = edge_codes(design.flat, BENCH_VECTORS)
+    vectors = (inputs, interpreter.run(design.flat, inputs))
+    files = backends.backend(options["backend"]).emit(circuit, design.flat, design.module, vectors)
+    report = {
+        **design.report_data,
+        **circuit_report(circuit, design.target, options),
+        "files": sorted(files),
+        "verification": {},
+    }
+    for stale in ("synthesis", "timing"):
+        report.pop(stale, None)
+    report["program"] = {**report["program"], "register_bits": int(circuit.register_bits.sum())}
+    hardware = replace(design.built, circuit=circuit, files=files)
+    return replace(design, hardware=hardware, report_data=report, home=None)
+
+
 def _run(
-    design: Design, folder: Path, work: Path, *, seeds: int, route: bool, progress: Progress | None
+    design: Design, folder: Path, work: Path, *, seeds: range, route: bool, progress: Progress | None
 ) -> dict[str, Any]:
     family = design.target.synthesis["family"]
     netlist = synthesise(
@@ -107,7 +177,7 @@ def _run(
     outputs = {bus.name: bus.width for bus in design.circuit.outputs}
     wrapped = add_harness(netlist, inputs, outputs, family=family, workdir=work / "harness", progress=progress)
     runs: list[RouteResult] = []
-    for seed in range(1, seeds + 1):
+    for seed in seeds:
         runs.append(
             place_and_route(
                 wrapped.json_path,
