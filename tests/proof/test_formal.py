@@ -64,6 +64,7 @@ def test_compiled_networks_are_proven(seed: int, rounding: Rounding, over: Overf
         kernels(),
         kernels(kinds=("linear", "round", "clamp", "wrap", "min"), max_bits=6),
         kernels(kinds=("linear", "clamp", "round"), max_bits=4),
+        kernels(kinds=("linear", "less", "equal", "const", "shl"), max_bits=4),
     )
 )
 @settings(max_examples=80, deadline=None)

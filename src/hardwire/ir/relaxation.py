@@ -203,4 +203,5 @@ def _substituted(  # type: ignore[no-untyped-def]
         error += _EPS * (abs(c * constant) * 2 + abs(total))
     # Sums of errors are rounded too.
     error *= 1.0 + 1e-6
-    return (total + error if upper else total - error), steps
+    # Looking for the next value of the way costs little, but the way to the inputs may be long.
+    return (total + error if upper else total - error), steps + target // 16

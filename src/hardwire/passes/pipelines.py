@@ -17,6 +17,7 @@ from hardwire.ir.program import Kernel, Program
 from hardwire.ir.relaxation import relaxed_ranges
 from hardwire.ir.verify import verify_kernel, verify_program
 from hardwire.passes.absorb_rounding import absorb_rounding
+from hardwire.passes.compose import compose
 from hardwire.passes.cse import cse
 from hardwire.passes.dce import dce
 from hardwire.passes.narrow import narrow
@@ -28,7 +29,19 @@ from hardwire.passes.unroll import flat_program, unroll
 KernelPass = Callable[[Kernel], Kernel]
 
 CLEANUP: Sequence[KernelPass] = (narrow, cse, dce)
-BEFORE_SOLVING: Sequence[KernelPass] = (narrow, cse, dce, round_first, narrow, dce, absorb_rounding)
+BEFORE_SOLVING: Sequence[KernelPass] = (
+    narrow,
+    cse,
+    dce,
+    round_first,
+    narrow,
+    dce,
+    absorb_rounding,
+    compose,
+    narrow,
+    cse,
+    dce,
+)
 
 
 def relax(kernel: Kernel) -> Kernel:

@@ -304,6 +304,23 @@ def _looked_up(form: Form, first: int, entries: list[int], table: int, atoms: At
     return Form(((atoms.atom((OpCode.TABLE, table, first, form), (min(reached), max(reached))), 1),), 0)
 
 
+def _compared(code: OpCode, difference: Form, atoms: Atoms) -> Form:
+    """Whether a difference is below 0, or 0: of related operands it may be decided where their ranges are not."""
+    lo, hi = atoms.range(difference)
+    if code is OpCode.LESS and (hi < 0 or lo >= 0):
+        return Form((), int(hi < 0))
+    if code is OpCode.EQUAL and (lo == hi == 0 or lo > 0 or hi < 0):
+        return Form((), int(lo == 0))
+    # Σ·unit < bound is Σ < ceil(bound / unit): comparisons of a sum without a common factor.
+    terms, unit = _primitive(difference.terms)
+    if unit < 0 and code is OpCode.LESS:
+        terms, unit = tuple((atom, -coef) for atom, coef in terms), -unit
+    if code is OpCode.EQUAL and difference.constant % unit:
+        return _ZERO
+    form = Form(terms, -(-difference.constant // unit) if code is OpCode.EQUAL else difference.constant // unit)
+    return Form(((atoms.atom((code, form), (0, 1)), 1),), 0)
+
+
 def _other(code: OpCode, args: list[Form], atoms: Atoms) -> Form:
     spans = [atoms.range(form) for form in args]
     if code is OpCode.SELECT:
@@ -314,12 +331,7 @@ def _other(code: OpCode, args: list[Form], atoms: Atoms) -> Form:
         if spans[0][0] > 0 or spans[0][1] < 0 or args[1] == args[2]:
             return args[1]
     if code in (OpCode.LESS, OpCode.EQUAL):
-        # Of equal or related operands the difference may be decided where their ranges are not.
-        lo, hi = atoms.range(_combined(args[0], 1, args[1], -1))
-        if code is OpCode.LESS and (hi < 0 or lo >= 0):
-            return Form((), int(hi < 0))
-        if code is OpCode.EQUAL and (lo == hi == 0 or lo > 0 or hi < 0):
-            return Form((), int(lo == 0))
+        return _compared(code, _combined(args[0], 1, args[1], -1), atoms)
     if code in (OpCode.MIN, OpCode.MAX):
         first, second = (0, 1) if code is OpCode.MIN else (1, 0)
         if spans[first][1] <= spans[second][0] or args[0] == args[1]:
@@ -330,7 +342,7 @@ def _other(code: OpCode, args: list[Form], atoms: Atoms) -> Form:
             if not bound.terms:
                 low, high = (bound.constant, atoms.range(form)[1]), (atoms.range(form)[0], bound.constant)
                 return _clamped(form, *(low if code is OpCode.MAX else high), atoms)
-    if code in (OpCode.MUL, OpCode.MIN, OpCode.MAX, OpCode.EQUAL, OpCode.AND, OpCode.OR, OpCode.XOR):
+    if code in (OpCode.MUL, OpCode.MIN, OpCode.MAX, OpCode.AND, OpCode.OR, OpCode.XOR):
         order = sorted(range(2), key=lambda k: (args[k].terms, args[k].constant))
         args, spans = [args[k] for k in order], [spans[k] for k in order]
     span = range_of(code, spans, 0, 0)
