@@ -16,7 +16,7 @@ from hardwire.errors import ModelError
 from hardwire.fixed import FixedType, Ints
 from hardwire.implement import BENCH_VECTORS
 from hardwire.ir import interpreter
-from hardwire.ir.program import Program
+from hardwire.ir.program import Kernel, Program
 from hardwire.layers._lowering import lower
 from hardwire.layers.softmax import largest_error
 from hardwire.network._ports import with_output_types
@@ -26,6 +26,7 @@ from hardwire.network.prepare import input_quantisers, prepare
 from hardwire.network.reference import forward_all
 from hardwire.open_types import at_end, complete, open_input_types, open_results
 from hardwire.passes.pipelines import flatten, simplify
+from hardwire.proof.formal import prove
 from hardwire.quantiser import Quantiser
 from hardwire.report.schema import circuit_report, compile_report
 from hardwire.schedule import Circuit, schedule
@@ -154,7 +155,7 @@ def compile(
         return Design(network.name, network, program, None, part, report)
     check_hopeless(program, part)
     solve = partial(_solve, cost=FullAdderCost(part.costs.adder_overhead), effort=effort, seed=seed)
-    flat = flatten(program, solve, progress=lambda kernel: say(f"solving {kernel}"))
+    flat = flatten(program, solve, progress=lambda kernel: say(f"solving {kernel}"), fabric=part, proven=_proven)
     say("scheduling")
     circuit, files = _scheduled(network.name, flat, part, options)
     report = compile_report(network, program, circuit, part, calibration, options, sorted(files))
@@ -224,6 +225,10 @@ def _measure_softmax(
 def _solve(matrix: Ints, lo: Ints, hi: Ints, depth: Ints, *, cost: Any, effort: int, seed: int) -> AdderGraph:
     """Solve at the least depth: it costs about one per cent of the adders and saves whole cycles."""
     return solve_cached(matrix, lo=lo, hi=hi, input_depth=depth, depth_limit=0, cost=cost, effort=effort, seed=seed)
+
+
+def _proven(program: Program, flat: Kernel) -> bool:
+    return prove(program, flat).proven
 
 
 def _arrays(data: Any, network: Network) -> list[Any]:

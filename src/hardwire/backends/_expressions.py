@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from hardwire.backends._bits import Bits, concat, literal
 from hardwire.errors import InternalError
-from hardwire.fixed import Rounding, width_of
+from hardwire.fixed import MAX_BITS, Rounding, width_of
 from hardwire.ir.ops import OpCode
 from hardwire.ir.program import Kernel
 from hardwire.schedule.circuit import Circuit
@@ -79,8 +79,19 @@ class Expressions:
         upper = width - q
         if bits.lo[a] >= 0 and bits.width[a] - za <= q - p:
             return concat([bits.of(b, s, zb, upper), *low])
-        total = f"{bits.of(a, s, za + q - p, upper)} + {bits.of(b, s, zb, upper)}"
+        first, second = bits.of(a, s, za + q - p, upper), bits.of(b, s, zb, upper)
+        # A carry chain takes its first operand as it is; the LUT that adds the second one can also hold its logic.
+        if self._ready(a, s) < self._ready(b, s):
+            first, second = second, first
+        total = f"{first} + {second}"
         return f"{{{', '.join([total, *low])}}}" if low else total
+
+    def _ready(self, v: int, s: int) -> int:
+        """How little a value gains by being part of the LUT that adds it: a table the less, the wider its address."""
+        bits, v = self.bits, self.bits.root[v]
+        if self.op[v] != OpCode.TABLE or bits.stage[v] < s:
+            return MAX_BITS
+        return address_bits(bits.lo[self.a[v]], bits.hi[self.a[v]])
 
     def _low(self, v: int, first: int, p: int, q: int, s: int) -> list[str]:
         """Bits below q of `(v >> first) << p`."""

@@ -13,6 +13,7 @@ from dataclasses import replace
 
 import numpy as np
 
+from hardwire.ir.ops import OpCode
 from hardwire.ir.program import Kernel, Program
 from hardwire.ir.relaxation import relaxed_ranges
 from hardwire.ir.verify import verify_kernel, verify_program
@@ -24,6 +25,7 @@ from hardwire.passes.narrow import narrow
 from hardwire.passes.round_first import round_first
 from hardwire.passes.shift_add import Solve
 from hardwire.passes.solve_linears import applications, solve_linears
+from hardwire.passes.tables import TableFabric, combine_tables
 from hardwire.passes.unroll import flat_program, unroll
 
 KernelPass = Callable[[Kernel], Kernel]
@@ -66,13 +68,25 @@ def simplify(program: Program) -> Program:
     return replace(program, kernels=kernels)
 
 
-def flatten(program: Program, solve: Solve, progress: Callable[[str], None] | None = None) -> Program:
+def flatten(
+    program: Program,
+    solve: Solve,
+    progress: Callable[[str], None] | None = None,
+    fabric: TableFabric | None = None,
+    proven: Callable[[Program, Kernel], bool] | None = None,
+) -> Program:
     """Return the fully parallel form: constant multiplications solved, loops unrolled, the whole cleaned up.
 
-    `progress` is told the name of each layer before it is solved.
+    `progress` is told the name of each layer before it is solved. For a `fabric`, sums of tables become cheaper ones,
+    unless `proven`, of the looped Program and the flat kernel, cannot follow.
     """
     flat = dce(unroll(program, tell_instances=True).flat)
     prepared = run_passes(relax(flat), BEFORE_SOLVING)
+    if fabric is not None and np.any(prepared.op == OpCode.TABLE):
+        combined = combine_tables(prepared, fabric)
+        if combined is not prepared:
+            combined = run_passes(combined, CLEANUP)
+            prepared = combined if proven is None or proven(program, combined) else prepared
     solved = solve_linears(prepared, applications(program), solve, progress)
     whole = run_passes(solved, (*CLEANUP, *CLEANUP))
     result = flat_program(program, whole)

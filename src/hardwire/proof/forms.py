@@ -2,21 +2,25 @@
 
 An atom is an input or the result of one non-linear op applied to forms. Two values with the same form are the same
 function of the inputs: the linear part is compared coefficient by coefficient, and atoms are equal only if their op,
-immediates and operand forms are. Ranges are derived here from nothing but the input ranges, the forms, and the bounds
+immediates and operand forms are, and tables only if they are the same function of what few codes they come from
+(`proof.functions`). Ranges are derived here from nothing but the input ranges, the forms, and the bounds
 of the specification's neurons by `ir.relaxation`, so they are a second opinion on the compiler's own.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from math import ceil, floor, gcd
 
-from hardwire.fixed import MAX_BITS, Rounding
+import numpy as np
+
+from hardwire.fixed import MAX_BITS, Ints, Rounding, wrap_codes
 from hardwire.ir.ops import OpCode
 from hardwire.ir.program import Kernel, Op
 from hardwire.ir.ranges import Range, range_of, round_int
+from hardwire.proof.functions import MOST_BASE_CODES, Function, additive_parts, scaled, total
 
 Terms = tuple[tuple[int, int], ...]
 """(atom, coefficient) pairs, sorted by atom, none zero."""
@@ -38,7 +42,9 @@ class Atoms:
         self._ids: dict[tuple[object, ...], int] = {}
         self.clamps: dict[int, tuple[int, int, Form]] = {}
         """Atoms that are clamps: bounds and operand."""
-        self._tables: dict[bytes, int] = {}
+        self._functions: dict[int | Form, Function | None] = {}
+        self._bases: dict[int, tuple[int, ...]] = {}
+        """Atoms that are tables, and their bases."""
         self._keys: list[tuple[object, ...]] = [() for _ in inputs]
         self._spellings: dict[Form, Form] = {}
         self._known: dict[Terms, Range] = {}
@@ -70,9 +76,110 @@ class Atoms:
                 return p, q, operand
         return None
 
-    def table(self, entries: bytes) -> int:
-        """Id of a table's content."""
-        return self._tables.setdefault(entries, len(self._tables))
+    def function(self, form: Form) -> Function | None:
+        """The form as a function of its bases; None where it has too many points."""
+        if form not in self._functions:
+            found = self._total(form.terms, form.constant)
+            lo, hi = self.range(form)
+            if found is None and hi - lo < MOST_BASE_CODES:
+                # Of many bases, but of few codes: a base itself.
+                own = Form(form.terms, 0)
+                base = self.atom(("value", own), self.range(own))
+                low, high = self.ranges[base]
+                found = Function((base,), np.arange(low, high + 1, dtype=np.int64) + form.constant)
+            self._functions[form] = found
+        return self._functions[form]
+
+    def _total(self, terms: Sequence[tuple[int, int]], constant: int) -> Function | None:
+        parts = [(coef, self._atom_function(atom)) for atom, coef in terms]
+        known = [(coef, part) for coef, part in parts if part is not None]
+        return total(known, constant) if len(known) == len(parts) else None
+
+    def _atom_function(self, atom: int) -> Function | None:
+        if atom not in self._functions:
+            lo, hi = self.ranges[atom]
+            found = None
+            if hi - lo < MOST_BASE_CODES:
+                found = self._looked_through(atom) or Function((atom,), np.arange(lo, hi + 1, dtype=np.int64))
+            self._functions[atom] = found
+        return self._functions[atom]
+
+    def _looked_through(self, atom: int) -> Function | None:
+        match self._keys[atom]:
+            case (OpCode.ROUND, int(p), Rounding.TRN, Form() as operand):
+                # From one bit more: floor(x / 2^p) = floor((floor((x - 2^(p-1)) / 2^(p-1)) + 1) / 2).
+                finer = _rounded(Form(operand.terms, operand.constant - (1 << (p - 1))), p - 1, Rounding.TRN, self)
+                lo, hi = self.range(finer)
+                inner = self.function(finer) if hi - lo < MOST_BASE_CODES else None
+                return None if inner is None else Function(inner.bases, (inner.values + 1) >> 1)
+            case (OpCode.WRAP, int(bits), int(signed), Form() as operand):
+                inner = self.function(operand)
+                if inner is None and signed:
+                    # Of the same bits without a sign.
+                    inner = self.function(_wrapped(operand, bits, 0, self))
+                return None if inner is None else Function(inner.bases, wrap_codes(inner.values, bits, bool(signed)))
+            case (OpCode.CLAMP, int(low), int(high), Form() as operand):
+                inner = self.function(operand)
+                return None if inner is None else Function(inner.bases, np.clip(inner.values, low, high))
+        return None
+
+    def looked_up(self, operand: Form, entries: Ints, first: int) -> Form:
+        """The table of `entries`, from code `first`, at a form.
+
+        A circuit under proof may read its table outside, which the proof reports; here it reads the nearest entry.
+        """
+        last = first + len(entries) - 1
+        inner = self.function(operand)
+        if inner is None:
+            low, high = (min(max(bound, first), last) for bound in self.range(operand))
+            reached = entries[low - first : high - first + 1]
+            if np.all(reached == reached[0]):
+                return Form((), int(reached[0]))
+            factor, values = scaled(reached - reached[0])
+            key = (OpCode.TABLE, low, values.tobytes(), operand)
+            atom = self.atom(key, (int(values.min()), int(values.max())))
+            return Form(((atom, factor),), int(reached[0]))
+        values = entries[np.clip(inner.values, first, last) - first]
+        return self._split(Function(inner.bases, values))
+
+    def _split(self, function: Function) -> Form:
+        """The form of a function: a sum of tables that have no base in common."""
+        constant, parts = additive_parts(function)
+        terms: dict[int, int] = {}
+        for part in parts:
+            factor, values = scaled(part.values)
+            if values.ndim == 1 and np.array_equal(values, np.arange(len(values))):
+                atom = part.bases[0]
+                constant -= factor * self.ranges[atom][0]
+            else:
+                atom = self.atom((OpCode.TABLE, part.bases, values.tobytes()), (int(values.min()), int(values.max())))
+                self._functions[atom] = Function(part.bases, values)
+                self._bases[atom] = part.bases
+            terms[atom] = factor
+        return Form(tuple(sorted(terms.items())), constant)
+
+    def merged(self, form: Form) -> Form:
+        """Return the form with tables of common bases as one."""
+        if len(form.terms) < 2 or not self._bases:
+            return form
+        parts = [(self._bases.get(atom, (atom,)), atom, coef) for atom, coef in form.terms]
+        bases = [base for part in parts for base in part[0]]
+        if len(set(bases)) == len(bases):
+            return form
+        groups: list[tuple[set[int], list[tuple[int, int]]]] = []
+        for own, atom, coef in parts:
+            near = [group for group in groups if not group[0].isdisjoint(own)]
+            groups = [group for group in groups if group[0].isdisjoint(own)]
+            groups.append(
+                (set(own).union(*(g[0] for g in near)), [(atom, coef), *(term for g in near for term in g[1])])
+            )
+        constant, terms = form.constant, list[tuple[int, int]]()
+        for _, members in groups:
+            found = self._total(members, 0) if len(members) > 1 else None
+            whole = Form(tuple(members), 0) if found is None else self._split(found)
+            constant += whole.constant
+            terms += whole.terms
+        return Form(tuple(sorted(terms)), constant)
 
     def range(self, form: Form) -> Range:
         """Range of a form: exact over the box of its atoms' ranges, or nearer where it was learnt."""
@@ -132,9 +239,8 @@ _ZERO = Form((), 0)
 def forms_of(kernel: Kernel, atoms: Atoms, *, learn: bool = False) -> list[Form]:
     """Canonical form of every value of a flat kernel; with `learn` its ranges are taken as proven."""
     forms: list[Form] = []
-    tables = [atoms.table(table.tobytes()) for table in kernel.tables]
     for op in kernel:
-        form = _form(op, forms, atoms, kernel, tables)
+        form = atoms.merged(_form(op, forms, atoms, kernel))
         if learn:
             atoms.learn(form, (op.lo, op.hi))
         if form.terms:
@@ -145,7 +251,7 @@ def forms_of(kernel: Kernel, atoms: Atoms, *, learn: bool = False) -> list[Form]
     return forms
 
 
-def _form(op: Op, forms: list[Form], atoms: Atoms, kernel: Kernel, tables: list[int]) -> Form:
+def _form(op: Op, forms: list[Form], atoms: Atoms, kernel: Kernel) -> Form:
     args = [forms[arg] for arg in op.args]
     match op.code:
         case OpCode.INPUT:
@@ -177,7 +283,7 @@ def _form(op: Op, forms: list[Form], atoms: Atoms, kernel: Kernel, tables: list[
         case OpCode.WRAP:
             return _wrapped(args[0], op.p, op.q, atoms)
         case OpCode.TABLE:
-            return _looked_up(args[0], op.q, kernel.tables[op.p].tolist(), tables[op.p], atoms)
+            return atoms.looked_up(args[0], kernel.tables[op.p], op.q)
     return _other(op.code, args, atoms)
 
 
@@ -294,14 +400,6 @@ def _wrapped(form: Form, bits: int, signed: int, atoms: Atoms) -> Form:
         return _wrapped(inside[2], bits, signed, atoms)
     span = range_of(OpCode.WRAP, [(lo, hi)], bits, signed)
     return Form(((atoms.atom((OpCode.WRAP, bits, signed, form), span), 1),), 0)
-
-
-def _looked_up(form: Form, first: int, entries: list[int], table: int, atoms: Atoms) -> Form:
-    # A circuit under proof may read its table outside, which the proof reports; the range must not fail on it.
-    last = first + len(entries) - 1
-    span = [min(max(bound, first), last) for bound in atoms.range(form)]
-    reached = entries[span[0] - first : span[1] - first + 1]
-    return Form(((atoms.atom((OpCode.TABLE, table, first, form), (min(reached), max(reached))), 1),), 0)
 
 
 def _compared(code: OpCode, difference: Form, atoms: Atoms) -> Form:

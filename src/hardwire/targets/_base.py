@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hardwire.errors import InternalError
-from hardwire.fixed import Ints, Rounding
+from hardwire.fixed import Ints, Rounding, width_of
 from hardwire.ir.ops import OpCode
 from hardwire.ir.program import Kernel
 from hardwire.solver.cost import AdderShapes, FullAdderCost
@@ -43,6 +43,11 @@ class Costs:
     """Products whose narrower operand has fewer bits are made of LUTs."""
     free_mux_inputs: int
     """Table inputs beyond the LUT's own that dedicated muxes serve without a LUT."""
+
+    lookup_luts: tuple[float, ...]
+    """LUTs of one bit of a table, by how many address bits it looks at; doubling beyond the last."""
+    small_adders: tuple[float, ...]
+    """LUT sites of adders of 0, 1, 2 … bits that are made without a carry chain."""
 
 
 @dataclass(frozen=True)
@@ -134,6 +139,15 @@ class Target:
         # Products over several blocks are summed.
         lut[big] += ((blocks - 1) * (width + extra))[big]
         return OpCosts(lut, dsp, np.zeros(len(kernel)))
+
+    def lookup_luts(self, entries: Ints) -> float:
+        """LUTs of a table of 2^n entries before the sum that reads it (see `Costs.lookup_luts`)."""
+        return lookup_luts(entries, self.costs.lookup_luts)
+
+    def small_adder_luts(self, bits: int) -> float:
+        """LUT sites of an adder of `bits` bits; the smallest are made of LUTs, without a carry chain."""
+        own = self.costs.small_adders
+        return own[bits] if bits < len(own) else bits + self.costs.adder_overhead
 
     def delay(self, kernel: Kernel, total_lut: float | None = None) -> Floats:
         """Nanoseconds from a value's last operand to the value, routing included, float64 (n,).
@@ -237,6 +251,24 @@ class Target:
         beyond = np.maximum(inputs - self.lut_size - self.costs.free_mux_inputs, 0)
         # A LUT selects among lut_size // 2 - 1 further address bits' worth of data a level (4:1 takes 6 inputs).
         return d.lut + d.mux * muxes + d.lut * np.ceil(beyond / (2 if self.lut_size >= 6 else 1))
+
+
+def lookup_luts(entries: Ints, by_looks: tuple[float, ...]) -> float:
+    """LUTs of a table of 2^n entries: each distinct output bit by how many address bits it looks at."""
+    bits = (len(entries) - 1).bit_length()
+    lo, hi = int(entries.min()), int(entries.max())
+    known, luts = set[bytes](), 0.0
+    for k in range(width_of(lo, hi)):
+        column = (entries >> k) & 1
+        column = column ^ column[0]
+        if column.tobytes() in known:
+            continue
+        known.add(column.tobytes())
+        cube = column.reshape((2,) * bits)
+        looks = sum(bool(np.any(cube.take(0, axis) != cube.take(1, axis))) for axis in range(bits))
+        last = len(by_looks) - 1
+        luts += by_looks[min(looks, last)] * 2.0 ** max(0, looks - last)
+    return luts
 
 
 def table_luts(entries: Ints, first: int, width: int, lut_size: int, free: int) -> float:

@@ -7,7 +7,14 @@ from __future__ import annotations
 
 from hardwire.targets._base import Costs, Delays, Resources, Target
 
-_COSTS = Costs(adder_overhead=1.5, dsp_bits=(18, 18), dsp_least=2, free_mux_inputs=3)
+_COSTS = Costs(
+    adder_overhead=1.5,
+    dsp_bits=(18, 18),
+    dsp_least=2,
+    free_mux_inputs=3,
+    lookup_luts=(0.0, 0.0, 1.0, 1.0, 1.0, 2.0, 4.0, 8.0),
+    small_adders=(0.0, 1.0, 2.0, 3.0, 7.0),
+)
 _DELAYS = Delays(
     overhead=1.2,
     lut=1.07,

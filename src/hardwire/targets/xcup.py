@@ -8,7 +8,14 @@ from __future__ import annotations
 
 from hardwire.targets._base import Costs, Delays, Resources, Target
 
-_COSTS = Costs(adder_overhead=0.0, dsp_bits=(27, 18), dsp_least=4, free_mux_inputs=3)
+_COSTS = Costs(
+    adder_overhead=0.0,
+    dsp_bits=(27, 18),
+    dsp_least=4,
+    free_mux_inputs=3,
+    lookup_luts=(0.0, 0.0, 0.6, 0.6, 0.6, 0.6, 1.0, 2.0),
+    small_adders=(),
+)
 _DELAYS = Delays(
     overhead=0.75,
     lut=0.45,

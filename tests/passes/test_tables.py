@@ -1,0 +1,172 @@
+"""Sums of tables rewritten: the same function, proven the same, and fewer LUTs by the target's own count."""
+
+from __future__ import annotations
+
+import sys
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from hardwire.fixed import Ints, Rounding
+from hardwire.ir.builder import KernelBuilder
+from hardwire.ir.interpreter import run_kernel
+from hardwire.ir.ops import OpCode
+from hardwire.ir.program import Kernel
+from hardwire.ir.verify import verify_kernel
+from hardwire.passes.cse import cse
+from hardwire.passes.dce import dce
+from hardwire.passes.narrow import narrow
+from hardwire.passes.pipelines import flatten
+from hardwire.passes.tables import combine_tables
+from hardwire.proof.formal import prove
+from hardwire.solver import AdderGraph, solve_cached
+from hardwire.targets import target
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "backends"))
+from flat_programs import program_of, vectors_for
+
+SETTINGS = settings(max_examples=60, deadline=None, derandomize=True)
+
+TARGETS = ("ecp5-85k", "xcup-vu13p")
+
+
+def table_network(seed: int, inputs: int = 5, neurons: int = 3) -> Kernel:
+    """Neurons that add functions of their inputs, each behind a quantiser of its own; a second layer behind some."""
+    rng = np.random.default_rng(seed)
+    bits = rng.integers(1, 10, inputs)
+    lo = np.where(rng.random(inputs) < 0.5, 0, -(1 << (bits - 1)))
+    builder = KernelBuilder("tables", lo.tolist(), (lo + (1 << bits) - 1).tolist(), origin="lut")
+    values = list(range(inputs))
+    for layer in range(2):
+        sums = []
+        for _ in range(neurons):
+            picked = rng.choice(len(values), int(rng.integers(1, len(values) + 1)), replace=bool(rng.integers(2)))
+            terms = [_edge(builder, values[int(v)], rng) for v in picked]
+            coefs = [int(c) for c in rng.choice([1, 1, 1, 2, 4, -1, 3], len(terms))]
+            sums.append(builder.linear(terms, coefs, int(rng.integers(-40, 40)) * int(rng.integers(2))))
+        values = [*sums, 0] if layer == 0 else sums
+    # As in the pipeline.
+    return dce(cse(narrow(builder.build(values))))
+
+
+def _edge(builder: KernelBuilder, x: int, rng: np.random.Generator) -> int:
+    lo, hi = builder.range(x)
+    width = max(hi.bit_length(), (-lo - 1).bit_length() if lo < 0 else 0)
+    kind = int(rng.integers(5))
+    if kind == 0 and width > 1:
+        x = builder.round(x, int(rng.integers(1, width + 1)), Rounding(int(rng.integers(9))))
+    elif kind in (1, 2) and width > 1:
+        x = builder.round(x, int(rng.integers(1, width + 1)), Rounding.RND)
+        x = builder.wrap(x, int(rng.integers(1, 5)), bool(rng.integers(2))) if kind == 1 else x
+    elif kind == 3:
+        x = builder.clamp(x, max(lo, -3), min(hi, 5)) if lo <= 5 and hi >= -3 else x
+    lo, hi = builder.range(x)
+    if hi - lo > 255:
+        x = builder.wrap(x, 4, True)
+        lo, hi = builder.range(x)
+    if rng.random() < 0.1:
+        return x
+    entries = np.round(np.cumsum(rng.normal(0, 1.5, hi - lo + 1))).astype(np.int64) + int(rng.integers(-9, 9))
+    return builder.table(x, entries)
+
+
+def rewritten(kernel: Kernel, part: str) -> Kernel:
+    combined = combine_tables(kernel, target(part))
+    verify_kernel(combined, after="combine_tables")
+    for step in (narrow, cse, dce):
+        combined = step(combined)
+        verify_kernel(combined, after=step.__name__)
+    return combined
+
+
+@SETTINGS
+@given(seed=st.integers(0, 10**6), part=st.sampled_from(TARGETS))
+def test_same_function_and_proven(seed: int, part: str) -> None:
+    kernel = table_network(seed)
+    combined = rewritten(kernel, part)
+    codes = vectors_for(kernel, 400, seed)
+    assert np.array_equal(run_kernel(kernel, codes), run_kernel(combined, codes))
+    # Where tables of many common codes meet it may not be able to follow: then the compiler leaves them alone.
+    proof = prove(program_of(kernel), combined)
+    assert proof.proven, proof.failures
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_every_wrong_entry_is_found(seed: int) -> None:
+    """One entry that an input reaches, one off: the proof fails."""
+    kernel = table_network(seed)
+    combined = rewritten(kernel, "xcup-vu13p")
+    codes = vectors_for(kernel, 2000, seed)
+    want = run_kernel(kernel, codes)
+    rng, found = np.random.default_rng(seed), 0
+    for _ in range(10):
+        tables = [np.array(table) for table in combined.tables]
+        at = int(rng.integers(len(tables)))
+        tables[at][int(rng.integers(len(tables[at])))] += 1
+        wrong = combined.with_(tables=tuple(tables), lo=combined.lo - 200, hi=combined.hi + 200)
+        wrong.lo[: kernel.n_inputs], wrong.hi[: kernel.n_inputs] = (
+            kernel.lo[: kernel.n_inputs],
+            kernel.hi[: kernel.n_inputs],
+        )
+        if not np.array_equal(run_kernel(wrong, codes), want):
+            found += 1
+            assert prove(program_of(kernel), wrong).outputs_proven < len(kernel.outputs)
+    assert found
+
+
+def test_two_tables_of_few_bits_become_one() -> None:
+    builder = KernelBuilder("pair", [0, -2, -2], [3, 1, 1], origin="lut")
+    pair = [builder.table(0, np.array([3, -1, 4, 1])), builder.table(1, np.array([5, -9, 2, 6]))]
+    kernel = builder.build([builder.linear([*pair, 2], [1, -2, 1], 7)])
+    combined = rewritten(kernel, "ecp5-85k")
+    assert combined.count(OpCode.TABLE) == 1
+    (total,) = (op for op in combined if op.code is OpCode.LINEAR)
+    assert len(total.args) == 2
+    assert total.p == 0
+
+
+def test_rounding_goes_into_the_table() -> None:
+    """Half-up to 3 bits, wrapped: a table of 4 bits, which is one LUT a bit on either fabric, needs no adder."""
+    builder = KernelBuilder("edge", [-64], [63], origin="lut")
+    index = builder.wrap(builder.round(0, 3, Rounding.RND), 3, True)
+    kernel = builder.build([builder.linear([builder.table(index, np.arange(8) ** 2)], [1])])
+    for part in TARGETS:
+        combined = rewritten(kernel, part)
+        assert [op.q for op in combined if op.code is OpCode.ROUND] == [Rounding.TRN]
+        assert prove(program_of(kernel), combined).proven
+
+
+def test_tables_are_moved_to_fewer_bits() -> None:
+    """[-3, 4] and [-7, 0] take a bit more than their eight codes need; moved against each other they do not."""
+    builder = KernelBuilder("moved", [0, 0], [200, 200], origin="lut")
+    entries = np.arange(201) % 8
+    kernel = builder.build([builder.linear([builder.table(0, entries - 3), builder.table(1, entries - 7)], [1, 1])])
+    combined = rewritten(kernel, "ecp5-85k")
+    widths = [op.width for op in combined if op.code is OpCode.TABLE]
+    assert sum(widths) < 4 + 4
+    assert prove(program_of(kernel), combined).proven
+
+
+def test_networks_without_tables_are_left_alone() -> None:
+    builder = KernelBuilder("dense", [-8, -8], [7, 7], origin="fc")
+    kernel = builder.build([builder.linear([0, 1], [3, 5], 1)])
+    assert combine_tables(kernel, target()) is kernel
+
+
+def test_what_the_proof_cannot_follow_is_left_alone() -> None:
+    kernel = table_network(2)
+    program = program_of(kernel)
+    solve = partial(solve_cached, depth_limit=0)
+
+    def solved(matrix: Ints, lo: Ints, hi: Ints, depth: Ints) -> AdderGraph:
+        return solve(matrix, lo=lo, hi=hi, input_depth=depth)
+
+    plain = flatten(program, solved).flat
+    combined = flatten(program, solved, fabric=target()).flat
+    refused = flatten(program, solved, fabric=target(), proven=lambda _program, _kernel: False).flat
+    assert len(combined) != len(plain)
+    assert np.array_equal(refused.op, plain.op)
