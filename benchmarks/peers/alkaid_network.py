@@ -10,7 +10,8 @@ Every `--depth` (its `hard_dc`: levels allowed beyond the least, -1 for any numb
 each depth and number of adder levels a stage, with and without ternary adders, `y.npy` (what its emulator answers) and
 `figures.json`. Stages are cut by its `latency_cutoff`: the largest of a few around the number of levels with which no
 stage holds more adders one after another than that. Biases and the third operand of a ternary adder are not counted,
-as its own delays take them to be free: in its favour.
+as its own delays take them to be free: in its favour. `cycles_all_counted` are those of a pipeline cut with these
+counted too.
 """
 
 import argparse
@@ -24,6 +25,7 @@ from pathlib import Path
 import numpy as np
 from alkaid.codegen import RTLModel
 from alkaid.trace import FVArrayInput, to_pipeline, trace
+from alkaid.trace.passes import fuse_ternary_adders
 
 # Opcodes of a sum and a difference of two values; and of a sum with a constant (a bias), which its delays leave out.
 ADDERS, BIASES = (0, 1), (4,)
@@ -70,20 +72,33 @@ def from_keras(path):
     return build, forward
 
 
-def most_levels(comb, cutoff):
+# What each op counts, in its favour and as the carry chains that synthesis makes of it (11: three operands).
+FREE = dict.fromkeys(ADDERS, 1)
+CHAINS = FREE | dict.fromkeys(BIASES, 1) | {11: 2}
+
+
+def most_levels(comb, cutoff, weights=FREE):
     """Adders one after another in a stage, at most."""
     found = 0
     for stage in to_pipeline(comb, latency_cutoff=cutoff, verbose=False).logic.values():
         level = []
         for op in stage.ops:
             below = () if op.opcode == -1 else op.addr
-            level.append(max((level[i] for i in below if i >= 0), default=0) + (op.opcode in ADDERS))
+            level.append(max((level[i] for i in below if i >= 0), default=0) + weights.get(op.opcode, 0))
         found = max(found, *level, 0)
     return found
 
 
 def best_cutoff(comb, levels):
     return max((c * levels for c in CUTOFFS if most_levels(comb, c * levels) <= levels), default=levels)
+
+
+def cycles_all_counted(comb, levels):
+    """Register ranks where a stage holds at most so many carry chains in a row, whatever they are of."""
+    for cutoff in sorted((c * levels for c in (*CUTOFFS, 0.9, 0.8, 0.7, 0.6, 0.5, 0.4, 0.3)), reverse=True):
+        if most_levels(comb, cutoff, CHAINS) <= levels:
+            return len(to_pipeline(comb, latency_cutoff=cutoff, verbose=False).logic) + 1
+    return None
 
 
 def projects(comb, depth, levels, out):
@@ -104,6 +119,7 @@ def projects(comb, depth, levels, out):
                 "cutoff": cutoff,
                 # Register ranks from port to port: one in front of each stage, one behind the last.
                 "cycles": data["latency"] + 1,
+                "cycles_all_counted": cycles_all_counted(fuse_ternary_adders(comb) if ternary else comb, count),
                 "register_bits": data["reg_bits"],
                 "cost": data["cost"],
                 "write_cpu_s": seconds,
