@@ -1,7 +1,7 @@
 """Sizes that must not grow unseen: of Programs, of the emulator's machine code and of synthesised netlists.
 
     python tests/figures/measure.py            measures all and shows what differs from figures.json
-    python tests/figures/measure.py --write    takes the new figures as those to hold
+    python tests/figures/measure.py --write    takes the new figures as those to hold; names behind it: of these alone
 
 Every figure is an exact count that the same versions of the tools give on every machine: no times. The networks are
 small, so that Yosys takes a few seconds for each; `benchmarks/` has those that are compared with peers.
@@ -165,14 +165,22 @@ def risen(held: Figures, found: Figures) -> bool:
 def main() -> None:
     """Measure all; with --write keep the figures."""
     held = json.loads(HELD.read_text()) if HELD.is_file() else {"tools": {}, "figures": {}}
-    figures: dict[str, dict[str, Figures]] = {}
-    for name in CASES:
+    figures: dict[str, dict[str, Figures]] = dict(held["figures"])
+    chosen = [word for word in sys.argv[1:] if not word.startswith("-")]
+    unknown = set(chosen) - set(CASES)
+    if unknown:
+        sys.exit(f"{', '.join(sorted(unknown))}: one of {', '.join(CASES)}")
+    for name in chosen or CASES:
         for kind, measure in KINDS.items():
-            found = figures.setdefault(name, {})[kind] = measure(name)
+            found = measure(name)
             for line in changes(held["figures"].get(name, {}).get(kind, {}), found):
                 print(f"{name}, {kind}: {line}", flush=True)
+            figures[name] = {**figures.get(name, {}), kind: found}
     if "--write" in sys.argv[1:]:
-        text = json.dumps({"tools": {kind: tool_of(kind) for kind in KINDS}, "figures": figures}, indent=1)
+        text = json.dumps(
+            {"tools": {kind: tool_of(kind) for kind in KINDS}, "figures": {name: figures[name] for name in CASES}},
+            indent=1,
+        )
         beside = HELD.with_name(f"{HELD.name}.part")
         beside.write_text(text + "\n")
         os.replace(beside, HELD)
