@@ -138,11 +138,11 @@ RECORDED = [
     (32, 4, None, AdderCount(), 737),
     (32, 8, 0, AdderCount(), 1355),
     (8, 8, 0, FullAdderCost(), 1139),
-    (16, 6, 0, FullAdderCost(), 3143),
+    (16, 6, 0, FullAdderCost(), 3148),
     (16, 8, None, FullAdderCost(), 4065),
     (16, 8, 2, FullAdderCost(1.5), 4719.5),
-    (32, 6, 0, FullAdderCost(), 11701),
-    (32, 8, None, FullAdderCost(), 15233),
+    (32, 6, 0, FullAdderCost(), 11711),
+    (32, 8, None, FullAdderCost(), 15244),
 ]
 
 

@@ -1,6 +1,7 @@
 """LINEAR values of a flat kernel become shift-and-add graphs, application by application of the kernels they are of.
 
-The LINEAR values of one application of a kernel (`unroll` with `tell_instances`) are solved together; applications
+The LINEAR values of one application of a kernel (`unroll` with `tell_instances`) are solved together, and with them
+those of other layers that read (mostly) the same values and are as deep: parallel branches share sums. Applications
 that are alike, coefficients, biases and ranges, are solved once. So the whole network is simplified before anything is
 solved: a neuron that nobody reads is not solved, at any position, and a rounding joins the bias of the layer before.
 """
@@ -8,6 +9,7 @@ solved: a neuron that nobody reads is not solved, at any position, and a roundin
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -19,8 +21,14 @@ from hardwire.ir.program import Ids, Kernel, Program
 from hardwire.passes._operands import operands
 from hardwire.passes.shift_add import Solve, shift_add
 from hardwire.passes.unroll import instances
+from hardwire.solver import csd_weight
 
 _LINEAR = int(OpCode.LINEAR)
+_COMMON = 0.6
+"""Share of all their arguments that two branches must have in common to be solved together: neighbouring windows of two
+convolutions have less."""
+_LOOKED_UP = 4
+"""Arguments, the first ones, of which branches that are solved together must share one."""
 _COLUMNS = ("op", "a", "b", "c", "p", "q", "lo", "hi", "origin")
 
 
@@ -48,15 +56,64 @@ def solve_linears(
     grown = _Grown(kernel)
     for at in range(int(level.max()) + 1):
         linears = np.flatnonzero(is_linear & (level == at))
-        for values, args in _alike(kernel, linears[np.argsort(group[linears], kind="stable")], group, grown.depth):
-            name = kernel.origins[int(kernel.origin[values[0, 0]])]
-            if progress is not None and name not in grown.told:
-                grown.told.add(name)
-                progress(name)
+        joint = _joined(kernel, linears, group, grown.depth)
+        for values, args in _alike(kernel, linears[np.argsort(joint[linears], kind="stable")], joint, grown.depth):
+            for name in {kernel.origins[origin]: None for origin in kernel.origin[values[0]].tolist()}:
+                if progress is not None and name not in grown.told:
+                    grown.told.add(name)
+                    progress(name)
             grown.solved(values, args, solve)
         others = np.flatnonzero(~is_linear & (level == at))
         grown.copied(others[others >= kernel.n_inputs], group)
     return _with_plain_origins(grown.kernel())
+
+
+def _joined(kernel: Kernel, linears: Ints, group: Ids, depth: Ints) -> Ids:
+    """`group` with parallel branches in one: applications of different layers over nearly the same arguments.
+
+    Only where their least depths are equal, since all sums of one problem may take the depth of its deepest.
+    """
+    known: dict[str, int] = {}
+    name_of = np.array([known.setdefault(name, len(known)) for name in kernel.origins])
+    names = name_of[kernel.origin[linears]]
+    if not len(linears) or np.all(names == names[0]):
+        return group
+    joint = group.copy()
+    order = np.argsort(group[linears], kind="stable")
+    found: dict[int, list[_Branch]] = {}
+    for part in np.split(order, np.flatnonzero(np.diff(group[linears[order]])) + 1):
+        branch = _branch(kernel, linears[part], set(names[part].tolist()), depth)
+        near = sorted(branch.args)[:_LOOKED_UP]
+        for other in (other for arg in near for other in found.get(arg, [])):
+            common = len(branch.args & other.args)
+            alike = branch.level == other.level and common > _COMMON * len(branch.args | other.args)
+            if alike and not branch.layers & other.layers:
+                joint[linears[part]] = group[other.first]
+                other.layers |= branch.layers
+                break
+        else:
+            for arg in near:
+                found.setdefault(arg, []).append(branch)
+    return joint
+
+
+@dataclass
+class _Branch:
+    """Sums that are solved together: their first value, arguments, least depth and layers."""
+
+    first: int
+    args: set[int]
+    level: int
+    layers: set[int]
+
+
+def _branch(kernel: Kernel, values: Ints, layers: set[int], depth: Ints) -> _Branch:
+    terms = [slice(int(kernel.a[v]), int(kernel.a[v]) + int(kernel.b[v])) for v in values]
+    args = set(np.concatenate([kernel.term_arg[s] for s in terms]).tolist())
+    base = min((int(depth[arg]) for arg in args), default=0)
+    late = [np.minimum(depth[kernel.term_arg[s]] - base, 40) for s in terms]
+    digits = [int((csd_weight(kernel.term_coef[s]) << at).sum()) for s, at in zip(terms, late, strict=True)]
+    return _Branch(int(values[0]), args, base + (max(digits) - 1).bit_length(), layers)
 
 
 def _alike(kernel: Kernel, linears: Ints, group: Ids, depth: Ints) -> list[tuple[Ints, Ints]]:
@@ -103,11 +160,14 @@ class _Grown:
         depth = self.depth[inputs] - self.depth[inputs].min()
         body = shift_add(_problem(k, first, inputs), solve, depth)
         block, new = instances(body, self.new_id[args], self.size, 0, 0, np.zeros(len(body.origins), np.int32))
-        block["origin"] = np.repeat(k.origin[values[:, 0]], len(body) - body.n_inputs)
+        pointer, ids = operands(body)
+        column = np.full(len(body), len(first) - 1)  # the first output that an adder is for
+        np.minimum.at(column, body.outputs, np.arange(len(first)))
+        _first_users(pointer, ids, column)
+        block["origin"] = k.origin[values[:, column[body.n_inputs :]]].ravel()
         self.new_id[values] = new
         levels_ = np.zeros(len(body), np.int64)
         levels_[: len(inputs)] = depth
-        pointer, ids = operands(body)
         _adder_levels(pointer, ids, np.isin(body.op, (OpCode.ADD, OpCode.SUB)), levels_)
         self.depth[values] = levels_[body.outputs] + self.depth[args].min(axis=1)[:, None]
         self._append(block)
@@ -188,6 +248,13 @@ def _adder_levels(pointer, ids, adder, level):  # type: ignore[no-untyped-def]
     for i in range(len(adder)):
         for k in range(pointer[i], pointer[i + 1]):
             level[i] = max(level[i], level[ids[k]] + (1 if adder[i] else 0))
+
+
+@njit(cache=True)
+def _first_users(pointer, ids, column):  # type: ignore[no-untyped-def]
+    for i in range(len(column) - 1, -1, -1):
+        for k in range(pointer[i], pointer[i + 1]):
+            column[ids[k]] = min(column[ids[k]], column[i])
 
 
 @njit(cache=True)

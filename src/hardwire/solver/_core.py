@@ -19,7 +19,7 @@ from typing import Any
 
 import numpy as np
 
-from hardwire.solver._jit import Array, Mask, kernel
+from hardwire.solver._jit import Array, Mask, helper, kernel
 
 MAX_LEVELS = 60
 """Depth limits above this bind nothing: 2^depth is kept in 63 bits."""
@@ -40,7 +40,7 @@ def _mix(key: int) -> Mask:
     return h ^ (h >> np.uint64(31))
 
 
-@kernel
+@helper
 def _key(n: int, s: int, m: int, t: int, opposite: int) -> int:
     """Pair key of digits `n << s` and `m << t`; symmetric in the two digits."""
     if n < m or (n == m and s < t):
@@ -48,14 +48,14 @@ def _key(n: int, s: int, m: int, t: int, opposite: int) -> int:
     return (((m << NODE_BITS) | n) << 8) | ((s - t + 64) << 1) | opposite
 
 
-@kernel
+@helper
 def _trailing(mask: Mask) -> int:
     """Index of the lowest set bit of a nonzero mask, by de Bruijn's sequence (Leiserson et al. 1998)."""
     low = mask & (~mask + np.uint64(1))
     return _BIT_OF[(low * np.uint64(_DE_BRUIJN)) >> np.uint64(58)]
 
 
-@kernel
+@helper
 def _find(keys: Array, key: int) -> Any:
     """Slot of `key` in the open-addressing table, or of the free slot (-1) where it belongs."""
     mask = keys.size - 1
@@ -80,7 +80,7 @@ def _rehash(keys: Array, counts: Array, keep: int, size: int) -> tuple[Array, Ar
     return new_keys, new_counts, used
 
 
-@kernel
+@helper
 def _table_size(n: int) -> int:
     size = 256
     while size < n:
@@ -88,7 +88,7 @@ def _table_size(n: int) -> int:
     return size
 
 
-@kernel
+@helper
 def _push(heap_score: Array, heap_key: Array, n: int, score: float, key: int) -> None:
     """Insert into a binary max-heap of `n` items; capacity is the caller's concern."""
     i = n
@@ -103,7 +103,7 @@ def _push(heap_score: Array, heap_key: Array, n: int, score: float, key: int) ->
     heap_key[i] = key
 
 
-@kernel
+@helper
 def _pop(heap_score: Array, heap_key: Array, n: int) -> None:
     """Drop the top of a heap of `n` items; the heap then has n - 1."""
     n -= 1
@@ -129,7 +129,7 @@ def _pop(heap_score: Array, heap_key: Array, n: int) -> None:
     heap_key[i] = key
 
 
-@kernel
+@helper
 def _width(lo: float, hi: float) -> int:
     """Bits of a two's complement (or, where lo ≥ 0, unsigned) number that holds lo … hi."""
     top = max(hi, -lo - 1.0)
@@ -140,7 +140,7 @@ def _width(lo: float, hi: float) -> int:
     return n
 
 
-@kernel
+@helper
 def _overlap(a: int, b: int, distance: int, node_lo: Array, node_hi: Array) -> int:
     """Bit positions that both operands of `a ± (b << distance)` occupy, at least 1."""
     end_a = _width(node_lo[a], node_hi[a])
@@ -148,7 +148,7 @@ def _overlap(a: int, b: int, distance: int, node_lo: Array, node_hi: Array) -> i
     return max(min(end_a, end_b) - max(0, distance), 1)
 
 
-@kernel
+@helper
 def _score(count: int, key: int, mode: int, seed: int, node_lo: Array, node_hi: Array) -> float:
     """Merit of a pair; a seeded hash decides between equals.
 
@@ -168,7 +168,7 @@ def _score(count: int, key: int, mode: int, seed: int, node_lo: Array, node_hi: 
     return (count - 1) * np.float64(bits) + 0.01 * (a + b) + noise
 
 
-@kernel
+@helper
 def _count_column(
     j: int, n: int, s: int, negative: int, col_start: Array, col_len: Array, col_list: Array,
     e_node: Array, e_pos: Array, e_neg: Array, keys: Array, counts: Array, delta: int,
@@ -199,7 +199,7 @@ def _count_column(
     return fresh
 
 
-@kernel
+@helper
 def _digits_in_column(j: int, col_start: Array, col_len: Array, col_list: Array, e_pos: Array, e_neg: Array) -> int:
     n = 0
     for p in range(col_start[j], col_start[j] + col_len[j]):
@@ -210,7 +210,7 @@ def _digits_in_column(j: int, col_start: Array, col_len: Array, col_list: Array,
     return n
 
 
-@kernel
+@helper
 def _matches(pa: Mask, na: Mask, pb: Mask, nb: Mask, distance: int, opposite: int) -> tuple[Mask, Mask]:
     """Shifts of the first digit, positive and negative, at which the pair occurs in one column."""
     if opposite:
@@ -222,7 +222,7 @@ def _matches(pa: Mask, na: Mask, pb: Mask, nb: Mask, distance: int, opposite: in
     return pa & (pb << d), na & (nb << d)
 
 
-@kernel
+@helper
 def _disjoint(pos: Mask, neg: Mask, distance: int) -> tuple[Mask, Mask]:
     """Of the matches of a node with itself keep, from the lowest up, those that share no digit."""
     d = np.uint64(distance)
@@ -292,7 +292,7 @@ def count_pairs(
     return keys, counts, used, heap_score, heap_key, size
 
 
-@kernel
+@helper
 def _set_range(n: int, a: int, b: int, sa: int, sb: int, neg: int, node_lo: Array, node_hi: Array) -> None:
     fa, fb = 2.0**sa, 2.0**sb
     if neg:
@@ -502,7 +502,7 @@ def eliminate(
     return n_nodes, n_entries, keys, counts, used, heap_score, heap_key, heap_n
 
 
-@kernel
+@helper
 def _earliest(t_level: Array, t_top: Array, n: int) -> tuple[int, int]:
     """The two terms that arrive first, the narrower first between equals."""
     i0, i1 = 0, 1
@@ -517,7 +517,7 @@ def _earliest(t_level: Array, t_top: Array, n: int) -> tuple[int, int]:
     return i0, i1
 
 
-@kernel
+@helper
 def _cheapest(t_level: Array, t_top: Array, t_shift: Array, t_neg: Array, n: int, slack: int) -> tuple[int, int]:
     """The two terms whose adder has the fewest bits and does not add more than `slack` to Σ 2^level; -1 if none."""
     best0, best1 = -1, -1

@@ -19,3 +19,14 @@ F = TypeVar("F", bound=Callable[..., Any])
 def kernel(function: F) -> F:
     """Compile on first call, for use from several threads; a second process loads the machine code from the cache."""
     return cast(F, njit(cache=True, nogil=True)(function))
+
+
+def lean(function: F) -> F:
+    """A `kernel` that makes no arrays: without reference counts on those it is given, which calls pay for dearly."""
+    return cast(F, njit(cache=True, nogil=True, _nrt=False)(function))
+
+
+def helper(function: F) -> F:
+    """A `lean` kernel that only kernels call: without the entry from Python, which takes long to compile."""
+    options = {"no_cpython_wrapper": True, "no_cfunc_wrapper": True}
+    return cast(F, njit(cache=True, nogil=True, _nrt=False, **options)(function))

@@ -44,6 +44,9 @@ _PLANS = {True: 3, False: 12}
 _UNITS_PER_ADDER = (400, 2400)
 """Units of the local search for each adder of a small and of a large graph at effort 1; a unit takes about 50 ns."""
 
+_MOST_UNITS = 40_000_000
+"""Units of the local search at effort 1 on the largest graphs."""
+
 _FAR = -1
 _FOR_BITS = ((2, 0), (2, 4), (1, 0), (1, 4), (2, _FAR), (0, 0), (1, _FAR), (2, 2), (0, 4), (1, 2), (0, _FAR), (0, 2))
 _FOR_ADDERS = ((1, 0), (1, 4), (0, 0), (2, 0), (1, _FAR), (0, 4), (2, _FAR), (1, 2), (0, _FAR), (2, 4), (0, 2), (2, 2))
@@ -83,7 +86,7 @@ def search_units(effort: int, adders: int) -> int:
     if effort == 0:
         return 0
     least, most = _UNITS_PER_ADDER
-    return adders * min(max(2 * adders, least), most) << 2 * (effort - 1)
+    return min(adders * min(max(2 * adders, least), most), _MOST_UNITS) << 2 * (effort - 1)
 
 
 def solve(
