@@ -65,6 +65,31 @@ def test_clamps_at_every_kind_of_bound(tmp_path: Path) -> None:
     simulated(program_of(kernel), [codes.astype(np.int64)], 0, tmp_path)
 
 
+def test_the_sign_decides_between_multiples(tmp_path: Path) -> None:
+    """Leaky ReLU with a power of two, absolute values, both ways round, of values that may be of one sign only."""
+    builder = KernelBuilder("leaky", [-64, 0, -40, -64], [63, 127, -3, 0], origin="act")
+    outputs = []
+    for v in range(4):
+        others = [builder.shl(v, 2), builder.neg(v), builder.sub(builder.const(0), v, 0, 1)]
+        for other in others:
+            outputs += [op(x, y) for op in (builder.min, builder.max) for x, y in ((v, other), (other, v))]
+    kernel = builder.build(outputs)
+    grid = np.arange(128)
+    codes = np.stack([grid - 64, grid, np.clip(grid - 64, -40, -3), np.minimum(grid - 64, 0)], 1)
+    for depth in (0, 2):
+        simulated(program_of(kernel), [codes], depth, tmp_path)
+
+
+def test_saturation_keeps_the_sign(tmp_path: Path) -> None:
+    builder = KernelBuilder("saturate", [-64, -40, -3, -64], [63, 127, 100, 9], origin="sat")
+    outputs = [builder.clamp(v, -(1 << k), (1 << k) - 1) for v in range(4) for k in range(7)]
+    outputs += [builder.clamp(builder.shl(v, 2), -(1 << k), (1 << k) - 1) for v in range(4) for k in range(9)]
+    kernel = builder.build(outputs)
+    grid = np.arange(-64, 128)
+    codes = np.stack([np.clip(grid, low, high) for low, high in ((-64, 63), (-40, 127), (-3, 100), (-64, 9))], 1)
+    simulated(program_of(kernel), [codes], 0, tmp_path)
+
+
 def test_adders_pass_low_bits_by(tmp_path: Path) -> None:
     """Shifts either way, joined operands, zeros below, negation, constants with trailing zeros."""
     builder = KernelBuilder("add", [-8, 0, -8, 0], [7, 15, 7, 3], origin="fc")

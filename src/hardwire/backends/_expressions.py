@@ -187,11 +187,23 @@ class Expressions:
             sign = bits.sign(a, s)
             # A choice of 0, not a mask: in front of a register, tools make it the register's synchronous reset.
             return f"{sign} ? {literal(0, width)} : {result}"
+        if over and under and high >= 0 and low == -high - 1 and high & (high + 1) == 0:
+            return self._saturated(a, high.bit_length(), s)
         if over:
             result = f"{self._above(i, a, high, s)} ? {literal(high, width)} : {result}"
         if under:
             result = f"{self._beneath(i, a, low, s)} ? {literal(low, width)} : {result}"
         return result
+
+    def _saturated(self, a: int, k: int, s: int) -> str:
+        """A signed value cut to `k` bits and its sign: the sign stays, and one test replaces all other bits by it."""
+        bits = self.bits
+        sign = bits.sign(a, s)
+        if k == 0:
+            return sign
+        upper = bits.of(a, s, k, bits.width[a] - 1 - k)
+        beyond = f"(({sign} & ~(&{upper})) | (~{sign} & (|{upper})))"
+        return f"{{{sign}, {beyond} ? {{{k}{{~{sign}}}}} : {bits.of(a, s, 0, k)}}}"
 
     def _above(self, i: int, a: int, bound: int, s: int) -> str:
         """Whether a > bound, from the top bits where bound + 1 is a power of two."""
@@ -231,13 +243,20 @@ class Expressions:
         n = width_of(min(bits.lo[a] - bits.hi[b], -1), bits.hi[a] - bits.lo[b])
         return self._negative(f"{bits.names[i]}_d", bits.of(a, s, 0, n), bits.of(b, s, 0, n), n)
 
+    def _smaller(self, i: int, s: int) -> str:
+        """Whether a < b, or either answer where they are equal: between a value and its shift the sign decides."""
+        bits, a, b = self.bits, self.a[i], self.b[i]
+        if bits.root[a] != bits.root[b] or bits.lo[a] == bits.hi[a]:
+            return self._ordered(i, s)
+        return bits.sign(a, s) if bits.shift[a] > bits.shift[b] else f"~{bits.sign(a, s)}"
+
     def _min(self, i: int, s: int, width: int) -> str:
         first, second = (self.bits.of(v, s, 0, width) for v in (self.a[i], self.b[i]))
-        return f"{self._ordered(i, s)} ? {first} : {second}"
+        return f"{self._smaller(i, s)} ? {first} : {second}"
 
     def _max(self, i: int, s: int, width: int) -> str:
         first, second = (self.bits.of(v, s, 0, width) for v in (self.a[i], self.b[i]))
-        return f"{self._ordered(i, s)} ? {second} : {first}"
+        return f"{self._smaller(i, s)} ? {second} : {first}"
 
     def _less(self, i: int, s: int, width: int) -> str:
         bits, a, b = self.bits, self.a[i], self.b[i]

@@ -56,7 +56,7 @@ wire top_1 = top_1_d[4];
 wire [6:0] top_2 = $signed(x0_0) * $signed(x1_0);
 /* verilator lint_on WIDTHEXPAND */ /* verilator lint_on WIDTHTRUNC */
 wire [3:0] top_3 = top_1 ? {x0_0[2], x0_0} : x1_0;
-wire [2:0] top_4 = (x1_0[3] & ~(&x1_0[2])) ? 3'd4 : (~x1_0[3] & x1_0[2]) ? 3'd3 : x1_0[2:0];
+wire [2:0] top_4 = {x1_0[3], ((x1_0[3] & ~(&x1_0[2])) | (~x1_0[3] & (|x1_0[2]))) ? {2{~x1_0[3]}} : x1_0[1:0]};
 wire [2:0] top_5 = x1_0[2:0];
 
 // Output y0: out0
