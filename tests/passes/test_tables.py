@@ -97,7 +97,7 @@ def test_same_function_and_proven(seed: int, part: str) -> None:
 
 @pytest.mark.parametrize("seed", range(8))
 def test_every_wrong_entry_is_found(seed: int) -> None:
-    """One entry that an input reaches, one off: the proof fails."""
+    """One entry that an input reaches is another one: the proof fails."""
     kernel = table_network(seed)
     combined = rewritten(kernel, "xcup-vu13p")
     codes = vectors_for(kernel, 2000, seed)
@@ -106,12 +106,11 @@ def test_every_wrong_entry_is_found(seed: int) -> None:
     for _ in range(10):
         tables = [np.array(table) for table in combined.tables]
         at = int(rng.integers(len(tables)))
-        tables[at][int(rng.integers(len(tables[at])))] += 1
-        wrong = combined.with_(tables=tuple(tables), lo=combined.lo - 200, hi=combined.hi + 200)
-        wrong.lo[: kernel.n_inputs], wrong.hi[: kernel.n_inputs] = (
-            kernel.lo[: kernel.n_inputs],
-            kernel.hi[: kernel.n_inputs],
-        )
+        k = int(rng.integers(len(tables[at])))
+        low, high = tables[at].min(), tables[at].max()
+        # Within the table's range, so that no later table is read outside.
+        tables[at][k] = low if tables[at][k] != low else high
+        wrong = combined.with_(tables=tuple(tables))
         if not np.array_equal(run_kernel(wrong, codes), want):
             found += 1
             assert prove(program_of(kernel), wrong).outputs_proven < len(kernel.outputs)
@@ -130,14 +129,13 @@ def test_two_tables_of_few_bits_become_one() -> None:
 
 
 def test_rounding_goes_into_the_table() -> None:
-    """Half-up to 3 bits, wrapped: a table of 4 bits, which is one LUT a bit on either fabric, needs no adder."""
+    """Half-up to 3 bits, wrapped: a table of 4 bits, which is one LUT a bit, needs no adder."""
     builder = KernelBuilder("edge", [-64], [63], origin="lut")
     index = builder.wrap(builder.round(0, 3, Rounding.RND), 3, True)
     kernel = builder.build([builder.linear([builder.table(index, np.arange(8) ** 2)], [1])])
-    for part in TARGETS:
-        combined = rewritten(kernel, part)
-        assert [op.q for op in combined if op.code is OpCode.ROUND] == [Rounding.TRN]
-        assert prove(program_of(kernel), combined).proven
+    combined = rewritten(kernel, "ecp5-85k")
+    assert [op.q for op in combined if op.code is OpCode.ROUND] == [Rounding.TRN]
+    assert prove(program_of(kernel), combined).proven
 
 
 def test_tables_are_moved_to_fewer_bits() -> None:

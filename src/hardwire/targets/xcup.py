@@ -13,8 +13,9 @@ _COSTS = Costs(
     dsp_bits=(27, 18),
     dsp_least=4,
     free_mux_inputs=3,
-    lookup_luts=(0.0, 0.0, 0.6, 0.6, 0.6, 0.6, 1.0, 2.0),
-    small_adders=(),
+    lookup_luts=(0.0, 0.0, 0.6, 0.6, 0.6, 0.6, 2.0, 4.0),
+    # A LUT in front of a chain holds an operand's logic too: small adders between tables come nearly free.
+    small_adders=(0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0),
 )
 _DELAYS = Delays(
     overhead=0.75,
