@@ -124,15 +124,9 @@ def ratios(result: Row) -> Row:
         "cycles": ours["cycles"] / peer["cycles"],
         "adders": ours["adders"] / max(peer["adders"], 1),
         "solve CPU": ours["solve_cpu_s"] / peer["solve_cpu_s"],
-        "cycles, all counted": ours["cycles"] / all_counted(result["alkaid"]),
+        "cycles, all counted": ours["cycles"] / min(row["cycles_all_counted"] for row in result["alkaid"]),
         OTHER_COUNT[result["target"]]: least_otherwise([ours]) / max(least_otherwise(result["alkaid"]), 1),
     }
-
-
-def all_counted(rows: Sequence[Row]) -> int:
-    """The peer's fewest cycles with every carry chain counted; where no cut is fine enough, as they are."""
-    found = [row["cycles_all_counted"] for row in rows if row["cycles_all_counted"] is not None]
-    return int(min(found or [row["cycles"] for row in rows]))
 
 
 def least_otherwise(rows: Sequence[Row]) -> int:

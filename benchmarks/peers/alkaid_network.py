@@ -10,8 +10,8 @@ Every `--depth` (its `hard_dc`: levels allowed beyond the least, -1 for any numb
 each depth and number of adder levels a stage, with and without ternary adders, `y.npy` (what its emulator answers) and
 `figures.json`. Stages are cut by its `latency_cutoff`: the largest of a few around the number of levels with which no
 stage holds more adders one after another than that. Biases and the third operand of a ternary adder are not counted,
-as its own delays take them to be free: in its favour. `cycles_all_counted` are those of a pipeline cut with these
-counted too.
+as its own delays take them to be free: in its favour. `cycles_all_counted` are the fewest possible with these counted
+too.
 """
 
 import argparse
@@ -94,11 +94,12 @@ def best_cutoff(comb, levels):
 
 
 def cycles_all_counted(comb, levels):
-    """Register ranks where a stage holds at most so many carry chains in a row, whatever they are of."""
-    for cutoff in sorted((c * levels for c in (*CUTOFFS, 0.9, 0.8, 0.7, 0.6, 0.5, 0.4, 0.3)), reverse=True):
-        if most_levels(comb, cutoff, CHAINS) <= levels:
-            return len(to_pipeline(comb, latency_cutoff=cutoff, verbose=False).logic) + 1
-    return None
+    """Register ranks, were the whole cut perfectly with at most so many carry chains in a row, whatever they are of."""
+    level = []
+    for op in comb.ops:
+        below = () if op.opcode == -1 else op.addr
+        level.append(max((level[i] for i in below if i >= 0), default=0) + CHAINS.get(op.opcode, 0))
+    return -(-max(level, default=0) // levels) + 1
 
 
 def projects(comb, depth, levels, out):
