@@ -15,8 +15,10 @@ import pytest
 import drawn_models as drawn
 import hardwire as hw
 from drawn_models import Grid, Model, random_model
+from hardwire.compiler import retarget
 from hardwire.errors import ContractError, DataError, HardwireError, ModelError, TypeStringError
 from hardwire.fixed import FixedType, Overflow, Rounding
+from hardwire.ir.ops import OpCode
 from hardwire.network.graph import Network, NetworkBuilder
 from hardwire.quantiser import Quantiser
 from hardwire.tools.find import tools
@@ -454,3 +456,23 @@ def test_load_refuses(design: hw.Design, tmp_path: Path) -> None:
     gone.unlink()
     with pytest.raises(ModelError, match=f"the build is damaged .file '{gone.name}' of the report is not in the build"):
         hw.load(damaged)
+
+
+@pytest.mark.tools
+@pytest.mark.parametrize("seed", [1, 2])
+def test_every_family_verifies(seed: int, tmp_path: Path) -> None:
+    """Adder graphs differ with the family; each is proven, simulated, and its netlist answers alike."""
+    between = [("relu", Grid(False, 6, 2)), ("relu", Grid(False, 5, 1)), ("none", None)]
+    model = random_model([5, 6, 5, 3], seed, weight_bits=5, bias=True, input_grid=Grid(True, 6, 3), between=between)
+    first = hw.compile(drawn.qonnx_file(model, tmp_path / "model.onnx"), target="xcup-vu9p", clock_mhz=100)
+    for part in ("xcup-vu9p", "ecp5-25k"):
+        design = first if part == "xcup-vu9p" else retarget(first, part)
+        design.save(tmp_path / part)
+        design.synthesize(route=False)
+        found = design.verify(model.reals(500))
+        assert found["formal"]["proven"]
+        assert found["netlist"]["vectors"] > 0
+        assert found["netlist"]["mismatches"] == found["emulator_rtl"]["mismatches"] == 0
+    kernels = first.flat.flat, design.flat.flat
+    signed = [sum(op.lo < 0 for op in kernel if op.code in (OpCode.ADD, OpCode.SUB)) for kernel in kernels]
+    assert signed[0] < signed[1]

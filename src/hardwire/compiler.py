@@ -28,7 +28,7 @@ from hardwire.open_types import at_end, complete, open_input_types, open_results
 from hardwire.passes.pipelines import flatten, simplify
 from hardwire.proof.formal import prove
 from hardwire.quantiser import Quantiser
-from hardwire.report.schema import circuit_report, compile_report
+from hardwire.report.schema import circuit_report, compile_report, program_report
 from hardwire.schedule import Circuit, schedule
 from hardwire.schedule.fit import check_hopeless, check_multiplications
 from hardwire.solver import AdderGraph, FullAdderCost, solve_cached
@@ -154,8 +154,7 @@ def compile(
         report = compile_report(network, program, None, part, calibration, options, [])
         return Design(network.name, network, program, None, part, report)
     check_hopeless(program, part)
-    solve = partial(_solve, cost=FullAdderCost(part.costs.adder_overhead), effort=effort, seed=seed)
-    flat = flatten(program, solve, progress=lambda kernel: say(f"solving {kernel}"), fabric=part, proven=_proven)
+    flat = _flattened(program, part, options, say)
     say("scheduling")
     circuit, files = _scheduled(network.name, flat, part, options)
     report = compile_report(network, program, circuit, part, calibration, options, sorted(files))
@@ -185,7 +184,9 @@ def retarget(design: Design, target: str | Target) -> Design:
     """
     part = find_target(target)
     options = {**design.report_data["options"], "target": part.name}
-    circuit, files = _scheduled(design.name, design.flat, part, options)
+    same = part.costs == design.target.costs
+    flat = design.flat if same else _flattened(design.program, part, options, lambda _text: None)
+    circuit, files = _scheduled(design.name, flat, part, options)
     report = {
         **design.report_data,
         **circuit_report(circuit, part, options),
@@ -195,9 +196,22 @@ def retarget(design: Design, target: str | Target) -> Design:
     }
     for stale in ("synthesis", "timing"):
         report.pop(stale, None)
-    report["program"] = {**report["program"], "register_bits": int(circuit.register_bits.sum())}
-    hardware = Hardware(design.flat, circuit, files)
+    report["program"] = program_report(design.program, circuit)
+    hardware = Hardware(flat, circuit, files)
     return Design(design.name, design.network, design.program, hardware, part, report)
+
+
+def _flattened(program: Program, part: Target, options: Mapping[str, Any], say: Progress) -> Program:
+    cost = FullAdderCost(part.costs.adder_overhead)
+    solve = partial(_solve, cost=cost, effort=options["effort"], seed=options["seed"])
+    return flatten(
+        program,
+        solve,
+        progress=lambda layer: say(f"solving {layer}"),
+        fabric=part,
+        proven=_proven,
+        unsigned=part.costs.carry_passes,
+    )
 
 
 def _scheduled(name: str, flat: Program, part: Target, options: Mapping[str, Any]) -> tuple[Circuit, dict[str, str]]:

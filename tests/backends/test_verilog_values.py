@@ -16,6 +16,8 @@ from hardwire.ir.builder import KernelBuilder
 from hardwire.ir.interpreter import run
 from hardwire.ir.program import Kernel, Program
 from hardwire.ir.verify import verify_program
+from hardwire.passes.offset_sums import offset_sums
+from hardwire.passes.pipelines import CLEANUP, run_passes
 from hardwire.schedule.pipeline import Timing, build
 from hardwire.targets import target
 
@@ -148,3 +150,22 @@ def test_inputs_of_one_value_take_no_bits(tmp_path: Path) -> None:
     simulated(program, [np.array([[5, v, 0] for v in range(-4, 4)], np.int64)], 0, tmp_path)
     bus = Timing.of(program, target()).inputs[0]
     assert bus.widths.tolist() == [0, 3, 0]
+
+
+@SETTINGS
+@given(seed=st.integers(0, 10**6), depth=st.integers(0, 6))
+def test_adder_graphs_without_sign_extensions(tmp_path: Path, seed: int, depth: int) -> None:
+    """Inverted top bits, wired ones above subtrahends, and bits that a whole range shares."""
+    rng = np.random.default_rng(seed)
+    builder = KernelBuilder("graph", [-16, -3, 0, -100, 7], [15, 4, 31, 99, 9], origin="fc")
+    values = list(range(5))
+    for _ in range(12):
+        a, b = (int(v) for v in rng.choice(values, 2))
+        s, t = (int(v) for v in rng.integers(0, 4, 2))
+        values.append((builder.add if rng.integers(2) else builder.sub)(a, b, s, t))
+    sums = [builder.add(v, builder.const(int(rng.integers(-200, 200)))) for v in values[-6:]]
+    outputs = [builder.clamp(v, 0, 1 << 20) for v in sums] + values[-2:]
+    kernel = run_passes(offset_sums(run_passes(builder.build(outputs), CLEANUP)), CLEANUP)
+    program = program_of(kernel)
+    verify_program(program)
+    simulated(program, [vectors_for(kernel, 60, seed)], depth, tmp_path)

@@ -5,9 +5,11 @@ No expression depends on Verilog's own sign rules, except a few that name `$sign
 
 from __future__ import annotations
 
+import numpy as np
+
 from hardwire.backends._names import signal_names
-from hardwire.schedule.circuit import Circuit
-from hardwire.targets._facts import trailing_zeros
+from hardwire.schedule.circuit import Circuit, joined
+from hardwire.targets._facts import fixed_above, trailing_zeros
 
 
 def literal(value: int, bits: int) -> str:
@@ -34,6 +36,13 @@ class Bits:
         self.root: list[int] = circuit.root.tolist()
         self.shift: list[int] = circuit.shift.tolist()
         self.zeros: list[int] = trailing_zeros(kernel).tolist()
+        self.fixed: list[int] = fixed_above(kernel).tolist()
+        """The bit from which on the whole range shares its bits; a huge one where the sign varies."""
+        self.joined: dict[int, tuple[int, int, int]] = {
+            int(v): (int(kernel.a[v]), int(kernel.widths[kernel.a[v]]), int(kernel.lo[kernel.b[v]] << kernel.q[v]))
+            for v in np.flatnonzero(joined(kernel))
+        }
+        """Views with a constant above them: the value below, its width, the constant."""
 
     def signed(self, v: int) -> bool:
         """Whether value `v` is two's complement."""
@@ -48,6 +57,11 @@ class Bits:
         """Bits `low … low + count - 1` of value `v` in `stage`, its sign (or zeros) continued without end."""
         if self.lo[v] == self.hi[v]:
             return literal(self.lo[v] >> low, count)
+        if v in self.joined:
+            value, width, constant = self.joined[v]
+            below = max(0, min(count, width - low))
+            parts = [literal(constant >> (low + below), count - below)] if count > below else []
+            return concat([*parts, self.of(value, stage, low, below)] if below else parts)
         shift = self.shift[v]
         if shift:
             root = self.root[v]
@@ -57,6 +71,12 @@ class Bits:
                 return literal(0, count)
             return concat([self.of(root, stage, 0, low + count - shift), literal(0, shift - low)])
         v = self.root[v]
+        fixed = self.fixed[v]
+        if low + count > fixed:
+            # Bits that the whole range shares.
+            below = max(0, fixed - low)
+            known = literal(self.lo[v] >> (low + below), count - below)
+            return concat([known, self.of(v, stage, low, below)]) if below else known
         name, width = self.name(v, stage), self.width[v]
         top = width - 1
         above = low + count - width

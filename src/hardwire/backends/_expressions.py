@@ -80,6 +80,10 @@ class Expressions:
         if bits.lo[a] >= 0 and bits.width[a] - za <= q - p:
             return concat([bits.of(b, s, zb, upper), *low])
         first, second = bits.of(a, s, za + q - p, upper), bits.of(b, s, zb, upper)
+        if upper == 1 and bits.lo[b] == bits.hi[b]:
+            # An odd constant's one bit: an inverter, and no carry chain.
+            first = f"~{first}"
+            return f"{{{', '.join([first, *low])}}}" if low else first
         # A carry chain takes its first operand as it is; the LUT that adds the second one can also hold its logic.
         if self._ready(a, s) < self._ready(b, s):
             first, second = second, first

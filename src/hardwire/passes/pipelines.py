@@ -22,6 +22,7 @@ from hardwire.passes.compose import compose
 from hardwire.passes.cse import cse
 from hardwire.passes.dce import dce
 from hardwire.passes.narrow import narrow
+from hardwire.passes.offset_sums import offset_sums
 from hardwire.passes.round_first import round_first
 from hardwire.passes.shift_add import Solve
 from hardwire.passes.solve_linears import applications, solve_linears
@@ -74,11 +75,14 @@ def flatten(
     progress: Callable[[str], None] | None = None,
     fabric: TableFabric | None = None,
     proven: Callable[[Program, Kernel], bool] | None = None,
+    *,
+    unsigned: bool = False,
 ) -> Program:
     """Return the fully parallel form: constant multiplications solved, loops unrolled, the whole cleaned up.
 
     `progress` is told the name of each layer before it is solved. For a `fabric`, sums of tables become cheaper ones,
-    unless `proven`, of the looped Program and the flat kernel, cannot follow.
+    unless `proven`, of the looped Program and the flat kernel, cannot follow. `unsigned`: adder graphs without sign
+    extensions, for targets whose `Costs.carry_passes`.
     """
     flat = dce(unroll(program, tell_instances=True).flat)
     prepared = run_passes(relax(flat), BEFORE_SOLVING)
@@ -89,6 +93,8 @@ def flatten(
             prepared = combined if proven is None or proven(program, combined) else prepared
     solved = solve_linears(prepared, applications(program), solve, progress)
     whole = run_passes(solved, (*CLEANUP, *CLEANUP))
+    if unsigned:
+        whole = run_passes(whole, (offset_sums, *CLEANUP))
     result = flat_program(program, whole)
     verify_program(result, after="flatten")
     return result

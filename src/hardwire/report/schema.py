@@ -24,6 +24,7 @@ from hardwire.quantiser import Quantiser
 from hardwire.schedule import Circuit, layer_profile
 from hardwire.schedule.fit import fits, rough_luts
 from hardwire.targets import Target
+from hardwire.targets._facts import adder_count
 
 
 def compile_report(
@@ -63,7 +64,7 @@ def _hardware(program: Program, circuit: Circuit | None, target: Target, options
         **circuit_report(circuit, target, options),
         "inputs": [_port(bus) for bus in circuit.inputs],
         "outputs": [_port(bus) for bus in circuit.outputs],
-        "program": _program(program, circuit),
+        "program": program_report(program, circuit),
     }
 
 
@@ -160,12 +161,13 @@ def _looped(program: Program) -> dict[str, Any]:
     }
 
 
-def _program(program: Program, circuit: Circuit) -> dict[str, Any]:
+def program_report(program: Program, circuit: Circuit) -> dict[str, Any]:
+    """Return the `program` part: what the looped Program holds and what its circuit does."""
     kernel = circuit.kernel
     return {
         **_looped(program),
         "ops": len(kernel) - kernel.n_inputs - kernel.count(OpCode.CONST),
-        "adders": kernel.count(OpCode.ADD, OpCode.SUB),
+        "adders": adder_count(kernel),
         "tables": kernel.count(OpCode.TABLE),
         "multipliers": kernel.count(OpCode.MUL),
         "widest": int(kernel.widths.max(initial=0)),

@@ -186,13 +186,22 @@ class Circuit:
 
 
 def roots_of(kernel: Kernel) -> tuple[Ids, Ints]:
-    """Root and shift of every value, following SHL."""
+    """Root and shift of every value, following SHL and `joined` values (whose bits above are a constant's)."""
     root = np.arange(len(kernel), dtype=np.int32)
     shift = np.zeros(len(kernel), np.int64)
-    for i in np.flatnonzero((kernel.op == OpCode.SHL) & (kernel.lo != kernel.hi)):
+    views = (kernel.op == OpCode.SHL) | joined(kernel)
+    for i in np.flatnonzero(views & (kernel.lo != kernel.hi)):
         a = kernel.a[i]
-        root[i], shift[i] = root[a], shift[a] + kernel.p[i]
+        root[i] = root[a]
+        shift[i] = shift[a] + (kernel.p[i] if kernel.op[i] == OpCode.SHL else 0)
     return root, shift
+
+
+def joined(kernel: Kernel) -> NDArray[np.bool_]:
+    """Sums of an unsigned value a and a constant b whose bits all lie above it: wires, no adder."""
+    a, b = np.maximum(kernel.a, 0), np.maximum(kernel.b, 0)
+    found = (kernel.op == OpCode.ADD) & (kernel.lo[b] == kernel.hi[b]) & (kernel.lo[a] >= 0) & (kernel.lo != kernel.hi)
+    return found & (kernel.p == 0) & (kernel.q + trailing_zeros(kernel)[b] >= kernel.widths[a]) & (kernel.lo[b] != 0)
 
 
 def root_operands(kernel: Kernel, root: Ids) -> Ids:

@@ -48,6 +48,8 @@ class Costs:
     """LUTs of one bit of a table, by how many address bits it looks at; doubling beyond the last."""
     small_adders: tuple[float, ...]
     """LUT sites of adders of 0, 1, 2 … bits that are made without a carry chain."""
+    carry_passes: bool = False
+    """Whether a bit of a carry chain takes no LUT where one of its operands is constant (`passes.offset_sums`)."""
 
 
 @dataclass(frozen=True)
@@ -113,9 +115,11 @@ class Target:
         facts = _checked(kernel)
         lut, dsp = np.zeros(len(kernel)), np.zeros(len(kernel))
         extra = self.costs.adder_overhead
+        adders = facts.varying if self.costs.carry_passes else facts.chain
+        adders = adders + extra * (facts.chain > 0)
         width = facts.width.astype(np.float64)
         for code, rule in (
-            ((OpCode.ADD, OpCode.SUB), facts.chain + extra * (facts.chain > 0)),
+            ((OpCode.ADD, OpCode.SUB), adders),
             ((OpCode.LESS,), np.where(facts.below > 0, _tree_luts(facts.below, self.lut_size), facts.compare + extra)),
             ((OpCode.MIN, OpCode.MAX), facts.compare + extra + width),
             ((OpCode.EQUAL,), _tree_luts(2 * facts.compare, self.lut_size)),

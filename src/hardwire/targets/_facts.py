@@ -18,6 +18,8 @@ Bools = NDArray[np.bool_]
 
 _ADD, _SUB, _SHL, _MUL, _LESS, _SELECT = (int(OpCode[name]) for name in ("ADD", "SUB", "SHL", "MUL", "LESS", "SELECT"))
 
+_NEVER = 1 << 30
+
 CONSTANT_BITS = 16
 """Widest value whose comparison with a constant is a chain of LUTs; a wider one is a subtraction on a carry chain."""
 
@@ -35,6 +37,8 @@ class Facts:
     """The range is one value: a wire tie, whatever the op."""
     chain: Floats
     """Bits of the carry chain of an ADD or SUB; 0 where wires do."""
+    varying: Floats
+    """Bits of that chain where both operands vary; 0 for a constant operand."""
     compare: Ints
     """Bits of a comparison between a and b."""
     below: Ints
@@ -51,6 +55,11 @@ class Facts:
     """TABLE: low bits of the operand that tell all of its codes apart."""
     fanout_in: Ints
     """Largest number of users among the operands."""
+
+
+def adder_count(kernel: Kernel) -> int:
+    """How many sums take a carry chain: not those that are wires or one inverter."""
+    return int((_chains(kernel, kernel.widths, trailing_zeros(kernel), operands(kernel)) > 0).sum())
 
 
 def operands(kernel: Kernel) -> NDArray[np.int32]:
@@ -88,7 +97,8 @@ def facts_of(kernel: Kernel) -> Facts:
         width_b=shared[1],
         zeros=zeros,
         constant=constant,
-        chain=_chains(kernel, width, zeros, args),
+        chain=(chain := _chains(kernel, width, zeros, args)),
+        varying=_varying(kernel, chain, zeros, args),
         compare=compare,
         below=_below(kernel, width, a, b),
         selected=_selected(kernel, width, b, np.maximum(args[:, 2], 0)),
@@ -145,8 +155,26 @@ def _chains(kernel: Kernel, width: Ints, zeros: Ints, args: NDArray[np.int32]) -
         negate_b=kernel.op[at] == _SUB,
         width=width[at],
     )
-    chain[at] = np.where(kernel.lo[at] == kernel.hi[at], 0, FullAdderCost()(shapes))
+    bits = FullAdderCost()(shapes)
+    # One bit of a constant is an inverter.
+    constant = (kernel.lo[a] == kernel.hi[a]) | (kernel.lo[b] == kernel.hi[b])
+    chain[at] = np.where((kernel.lo[at] == kernel.hi[at]) | (constant & (bits == 1)), 0, bits)
     return chain
+
+
+def _varying(kernel: Kernel, chain: Floats, zeros: Ints, args: NDArray[np.int32]) -> Floats:
+    a, b = np.maximum(args[:, 0], 0), np.maximum(args[:, 1], 0)
+    top, fixed = kernel.widths, fixed_above(kernel)
+    ends = np.minimum(np.minimum(fixed[a] + kernel.p, fixed[b] + kernel.q), np.minimum(fixed, top))
+    start = np.maximum(kernel.p + zeros[a], kernel.q + zeros[b])
+    both = (kernel.lo[a] != kernel.hi[a]) & (kernel.lo[b] != kernel.hi[b])
+    return np.where((chain > 0) & both, np.maximum(ends - start, 0), 0).astype(np.float64)
+
+
+def fixed_above(kernel: Kernel) -> Ints:
+    """The bit from which on a value's bits are the same over its range, int64 (n,); `_NEVER` where its sign varies."""
+    differing = widths_of(np.zeros_like(kernel.lo), np.maximum(kernel.lo ^ kernel.hi, 0))
+    return np.where((kernel.lo < 0) == (kernel.hi < 0), differing, _NEVER)
 
 
 def trailing_zeros(kernel: Kernel) -> Ints:

@@ -16,6 +16,7 @@ _COSTS = Costs(
     lookup_luts=(0.0, 0.0, 0.6, 0.6, 0.6, 0.6, 2.0, 4.0),
     # A LUT in front of a chain holds an operand's logic too: small adders between tables come nearly free.
     small_adders=(0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0),
+    carry_passes=True,
 )
 _DELAYS = Delays(
     overhead=0.75,
