@@ -20,7 +20,7 @@ from hardwire.ir.program import Kernel, Port, Program, widths_of
 from hardwire.schedule._bits_read import stored_bits
 from hardwire.schedule._core import arrivals, last_uses
 from hardwire.targets import Target
-from hardwire.targets._facts import operands
+from hardwire.targets._facts import operands, trailing_zeros
 
 Ids = NDArray[np.int32]
 
