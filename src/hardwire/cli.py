@@ -17,6 +17,7 @@ from rich.console import Console
 from rich.table import Table
 
 from hardwire import __version__
+from hardwire._startup import start_lean
 from hardwire.errors import HardwireError, UnsupportedError, VerificationError
 
 app = typer.Typer(
@@ -395,6 +396,7 @@ def _show(report_data: dict[str, Any], build: Path, as_json: bool) -> None:
 def main() -> None:
     """Entry point of the `hardwire` command."""
     debug = os.environ.get("HARDWIRE_DEBUG") == "1"
+    start_lean()
     try:
         status = app(standalone_mode=False)
         if status == 130:  # how typer tells of an interruption
