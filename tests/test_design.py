@@ -476,3 +476,24 @@ def test_every_family_verifies(seed: int, tmp_path: Path) -> None:
     kernels = first.flat.flat, design.flat.flat
     signed = [sum(op.lo < 0 for op in kernel if op.code in (OpCode.ADD, OpCode.SUB)) for kernel in kernels]
     assert signed[0] < signed[1]
+
+
+def test_a_level_to_spare_in_the_last_stage_is_used(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A dense matrix alone: where a level more costs no cycle, it is taken if it saves a hundredth of the LUTs."""
+    net = NetworkBuilder("matrix")
+    quantiser = Quantiser.of_type(FixedType.parse("s8.0"), Rounding.TRN, Overflow.WRAP)
+    x = net.add("quantise", "q", [net.input("x", (16,))], {"quantiser": quantiser})
+    kernel = np.random.default_rng(0).integers(-8, 8, (16, 16)).astype(np.float64)
+    params = {"kernel": kernel, "bias": np.zeros(16)}
+    network = net.build([net.add("dense", "fc", [x], {}, params)])
+    saved = []
+    for clock in (150, 250, 350):
+        loose = hw.compile(network, exact=True, target="xcup-vu9p", clock_mhz=clock)
+        with monkeypatch.context() as patch:
+            patch.setattr("hardwire.compiler._SPARE_VALUES", 0)
+            least = hw.compile(network, exact=True, target="xcup-vu9p", clock_mhz=clock)
+        assert loose.circuit.latency <= least.circuit.latency
+        saved.append(loose.circuit.estimate()["lut"] / least.circuit.estimate()["lut"])
+        assert loose.verify(np.eye(16), vectors=50)["formal"]["proven"]
+    assert max(saved) <= 1
+    assert min(saved) < 0.99

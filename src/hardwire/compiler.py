@@ -12,7 +12,7 @@ from hardwire import backends, frontends
 from hardwire.calibrate import Calibration, Metric, check_data
 from hardwire.calibrate import calibrate as choose_types
 from hardwire.design import EMULATOR, Design, Hardware, module_name
-from hardwire.errors import ModelError
+from hardwire.errors import ContractError, ModelError
 from hardwire.fixed import FixedType, Ints
 from hardwire.implement import BENCH_VECTORS
 from hardwire.ir import interpreter
@@ -37,6 +37,12 @@ from hardwire.targets import target as find_target
 from hardwire.verification import edge_codes
 
 _MEASURED_ROWS = 4000
+
+_SPARE_VALUES = 2_000
+"""Programs of up to so many values are solved a second time with a level to spare in the last layer."""
+
+_SPARE_GAIN = 0.99
+"""Fewer LUTs than this share make up for the registers that the looser graph takes more."""
 
 PortTypes = str | FixedType | Sequence[str | FixedType] | Mapping[str, str | FixedType]
 """One type for all inputs (or outputs), one for each in order, or by their names."""
@@ -154,11 +160,9 @@ def compile(
         report = compile_report(network, program, None, part, calibration, options, [])
         return Design(network.name, network, program, None, part, report)
     check_hopeless(program, part)
-    flat = _flattened(program, part, options, say)
-    say("scheduling")
-    circuit, files = _scheduled(network.name, flat, part, options)
-    report = compile_report(network, program, circuit, part, calibration, options, sorted(files))
-    return Design(network.name, network, program, Hardware(flat, circuit, files), part, report)
+    hardware = _built(network.name, program, part, options, say)
+    report = compile_report(network, program, hardware.circuit, part, calibration, options, sorted(hardware.files))
+    return Design(network.name, network, program, hardware, part, report)
 
 
 def _searching(say: Progress, steps: int, figure: float) -> None:
@@ -184,26 +188,62 @@ def retarget(design: Design, target: str | Target) -> Design:
     """
     part = find_target(target)
     options = {**design.report_data["options"], "target": part.name}
-    same = part.costs == design.target.costs
-    flat = design.flat if same else _flattened(design.program, part, options, lambda _text: None)
-    circuit, files = _scheduled(design.name, flat, part, options)
+    hardware = _built(design.name, design.program, part, options, lambda _text: None)
+    circuit = hardware.circuit
     report = {
         **design.report_data,
         **circuit_report(circuit, part, options),
         "options": options,
-        "files": sorted(files),
+        "files": sorted(hardware.files),
         "verification": {},
     }
     for stale in ("synthesis", "timing"):
         report.pop(stale, None)
     report["program"] = program_report(design.program, circuit)
-    hardware = Hardware(flat, circuit, files)
     return Design(design.name, design.network, design.program, hardware, part, report)
 
 
-def _flattened(program: Program, part: Target, options: Mapping[str, Any], say: Progress) -> Program:
+def _built(name: str, program: Program, part: Target, options: Mapping[str, Any], say: Progress) -> Hardware:
+    """Solve, schedule and write the program."""
+    matrices: list[bytes] = []
+    flat = _flattened(program, part, options, say, matrices)
+    other = flat
+    if matrices and len(flat.flat) <= _SPARE_VALUES:
+        other = _flattened(program, part, options, say, [], spare=matrices[-1])
+    say("scheduling")
+    circuit = _scheduled(flat, part, options)
+    if _luts(other, part) < _SPARE_GAIN * _luts(flat, part):
+        # The last stage may have room for a level more: fewer adders there, and no cycle later.
+        later = _scheduled(other, part, options, or_else=circuit)
+        if later.kernel is other.flat and later.latency <= circuit.latency:
+            flat, circuit = other, later
+    inputs = edge_codes(flat, BENCH_VECTORS)
+    vectors = (inputs, interpreter.run(flat, inputs))
+    return Hardware(flat, circuit, backends.backend(options["backend"]).emit(circuit, flat, module_name(name), vectors))
+
+
+def _flattened(
+    program: Program,
+    part: Target,
+    options: Mapping[str, Any],
+    say: Progress,
+    matrices: list[bytes],
+    spare: bytes | None = None,
+) -> Program:
+    """Solve each layer at the least depth: it costs about one per cent of the adders and saves whole cycles.
+
+    The matrices are noted in `matrices`, in order; the one that is `spare` may take a level more.
+    """
     cost = FullAdderCost(part.costs.adder_overhead)
-    solve = partial(_solve, cost=cost, effort=options["effort"], seed=options["seed"])
+
+    def solve(matrix: Ints, lo: Ints, hi: Ints, depth: Ints) -> AdderGraph:
+        matrices.append(matrix.tobytes())
+        limit = int(matrices[-1] == spare)
+        effort, seed = options["effort"], options["seed"]
+        return solve_cached(
+            matrix, lo=lo, hi=hi, input_depth=depth, depth_limit=limit, cost=cost, effort=effort, seed=seed
+        )
+
     return flatten(
         program,
         solve,
@@ -214,12 +254,19 @@ def _flattened(program: Program, part: Target, options: Mapping[str, Any], say: 
     )
 
 
-def _scheduled(name: str, flat: Program, part: Target, options: Mapping[str, Any]) -> tuple[Circuit, dict[str, str]]:
+def _scheduled(flat: Program, part: Target, options: Mapping[str, Any], or_else: Circuit | None = None) -> Circuit:
+    """Schedule to the contract; `or_else` instead of raising `ContractError`."""
     contract = {key: options[key] for key in ("clock_mhz", "latency_ns", "latency_cycles")}
-    circuit = schedule(flat, part, **contract)
-    inputs = edge_codes(flat, BENCH_VECTORS)
-    vectors = (inputs, interpreter.run(flat, inputs))
-    return circuit, backends.backend(options["backend"]).emit(circuit, flat, module_name(name), vectors)
+    try:
+        return schedule(flat, part, **contract)
+    except ContractError:
+        if or_else is None:
+            raise
+        return or_else
+
+
+def _luts(flat: Program, part: Target) -> float:
+    return float(part.cost(flat.flat).lut.sum())
 
 
 def _measure_softmax(
@@ -234,11 +281,6 @@ def _measure_softmax(
             if node.name in notes:
                 x, *masks = (tensors[tensor] for tensor in node.inputs)
                 notes[node.name]["error_on_data"] = largest_error(node, x, notes[node.name], *masks)
-
-
-def _solve(matrix: Ints, lo: Ints, hi: Ints, depth: Ints, *, cost: Any, effort: int, seed: int) -> AdderGraph:
-    """Solve at the least depth: it costs about one per cent of the adders and saves whole cycles."""
-    return solve_cached(matrix, lo=lo, hi=hi, input_depth=depth, depth_limit=0, cost=cost, effort=effort, seed=seed)
 
 
 def _proven(program: Program, flat: Kernel) -> bool:
