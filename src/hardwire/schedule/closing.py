@@ -38,6 +38,10 @@ class Contract:
     latency_ns: float | None = None
     latency_cycles: int | None = None
 
+    def __str__(self) -> str:
+        bounds = ((self.clock_mhz, "MHz"), (self.latency_ns, "ns"), (self.latency_cycles, "cycles"))
+        return ", ".join(f"{bound:g} {unit}" for bound, unit in bounds if bound is not None) or "none"
+
     def share(self, circuit: Circuit, fmax_mhz: float) -> float:
         """How much of the contract an Fmax reaches: the least of 1 and more where it is met, below 1 where not."""
         shares = [float("inf")]
@@ -78,6 +82,7 @@ class Attempt:
 class Closure:
     """The circuit that comes closest to the contract, the seed that it was placed with, and how it was found."""
 
+    contract: Contract
     circuit: Circuit
     seed: int
     met: bool
@@ -88,7 +93,7 @@ class Closure:
         best = max(self.attempts, key=lambda attempt: attempt.share)
         tried = ", ".join(f"{a.cycles} cycles {a.fmax_mhz:.1f} MHz" for a in self.attempts)
         return ContractError(
-            f"the contract is missed by {1.0 - best.share:.1%} after {len(self.attempts)} placements: at best "
+            f"the contract ({self.contract}) is missed by {1.0 - best.share:.1%}: place & route reached at best "
             f"{best.fmax_mhz:.1f} MHz with {best.cycles} cycles, {best.cycles * 1000.0 / best.fmax_mhz:.1f} ns "
             f"(tried: {tried}); {self.attempts[-1].decision}",
             hint="a slower clock or a longer latency, more --seeds, a smaller or narrower network, or a faster target",
@@ -125,10 +130,10 @@ def close(
         done = Attempt(plan.clock_mhz, factor, seed, plan.latency, predicted, fmax, share, "the contract is met")
         if share >= 1.0:
             log.append(done)
-            return Closure(plan, seed, True, tuple(log))
+            return Closure(contract, plan, seed, True, tuple(log))
         if len(log) + 1 >= attempts:
             log.append(replace(done, decision="no placements are left"))
-            return Closure(best[1], best[2], False, tuple(log))
+            return Closure(contract, best[1], best[2], False, tuple(log))
         wanted = slowdown * _HARDER ** (len(log) + 1)
         found, why = _plan(program, target, contract, wanted)
         if found is not None and _key(found) not in seeds:
@@ -142,7 +147,7 @@ def close(
             decision = f"{why}; another seed for the plan of {plan.latency} cycles"
         else:
             log.append(replace(done, decision=f"{why}, and {1.0 - best[0]:.0%} is more than seeds scatter"))
-            return Closure(best[1], best[2], False, tuple(log))
+            return Closure(contract, best[1], best[2], False, tuple(log))
         seeds[_key(plan)], factors[_key(plan)] = seed, factor
         log.append(replace(done, decision=decision))
 
