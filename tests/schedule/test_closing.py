@@ -84,7 +84,7 @@ def test_an_impossible_contract_ends_and_says_so(contract: Contract) -> None:
     closure, _ = run(contract, lambda circuit, _: 400.0 / model_period(circuit))
     assert not closure.met
     text = str(closure.failure())
-    assert "the contract is missed by " in text
+    assert f"the contract ({contract}) is missed by " in text
     assert any("no plan with delays × " in attempt.decision for attempt in closure.attempts)
     assert "\n  try: a slower clock or a longer latency" in text
     assert (
