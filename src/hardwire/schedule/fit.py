@@ -16,8 +16,12 @@ _ADDERS_PER_DIGIT = 0.4
 """Adders that sharing leaves of each signed digit; measured 0.37 on the 16-64-32-32-5 tagger, more where little is
 shared."""
 
-_HOPELESS = 3.0
-"""Times the part's LUTs beyond which nothing is built: the estimate is right to a factor of about two."""
+_HOPELESS = 5.0
+"""Times the part's LUTs beyond which nothing is built: the estimate is right to a factor of about two, but four times
+too high where whole positions of a trained network turn out dead (measured on an MLP-mixer that HGQ2 trained)."""
+
+_TOO_MANY = 3.0
+"""Times the part's LUTs beyond which the multiplications alone, each at its least, are too many."""
 
 _LEAST_PER_MULTIPLICATION = 1.0
 """LUTs of a multiplication by a weight that is not 0 under the smallest types that calibration finds useful; twelve-bit
@@ -54,7 +58,7 @@ def _kernel_luts(kernel: Kernel, target: Target) -> float:
 
 def check_hopeless(program: Program, target: Target) -> None:
     """Raise `ContractError` where the fully parallel circuit is many times the part."""
-    _refuse(program.name, layer_luts(program, target), target, "about", spare=1.5)
+    _refuse(program.name, layer_luts(program, target), target, _HOPELESS, "about", spare=1.5)
 
 
 def check_multiplications(name: str, layers: Mapping[str, int], target: Target) -> None:
@@ -64,13 +68,15 @@ def check_multiplications(name: str, layers: Mapping[str, int], target: Target) 
     """
     luts = {layer: count * _LEAST_PER_MULTIPLICATION for layer, count in layers.items()}
     why = f" for {sum(layers.values()):,} multiplications whatever their types"
-    _refuse(name, luts, target, "more than", why, spare=8.0)
+    _refuse(name, luts, target, _TOO_MANY, "more than", why, spare=8.0)
 
 
-def _refuse(name: str, layers: Mapping[str, float], target: Target, how: str, why: str = "", *, spare: float) -> None:
-    """`spare`: how many times the estimate a part must have to be named as one that might do."""
+def _refuse(
+    name: str, layers: Mapping[str, float], target: Target, most: float, how: str, why: str = "", *, spare: float
+) -> None:
+    """Refuse more than `most` times the part; a part with `spare` times the estimate is named as one that might do."""
     luts, room = sum(layers.values()), target.resources.lut
-    if luts <= _HOPELESS * room:
+    if luts <= most * room:
         return
     largest = sorted(layers.items(), key=lambda item: -item[1])[:_NAMED]
     named = ", ".join(f"{layer!r} {share / luts:.0%}" for layer, share in largest)
