@@ -19,10 +19,10 @@ from hardwire.fixed import (
     wrap_codes,
     wrap_sign_magnitude,
 )
+from hardwire.ir.compiled_ranges import round_code
 from hardwire.ir.program import widths_of
 from hardwire.ir.ranges import round_int
 from hardwire.layers._requantise import exact_round
-from hardwire.passes.narrow import round_code
 from hardwire.quantiser import Quantiser
 
 

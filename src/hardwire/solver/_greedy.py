@@ -7,7 +7,6 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from hardwire.errors import RangeError
 from hardwire.solver import _core
 from hardwire.solver.cost import Ints
 from hardwire.solver.csd import csd_masks, csd_weight, popcount
@@ -33,17 +32,12 @@ class Sources:
 def minimal_depth(matrix: Ints, depth: Ints) -> Ints:
     """Least possible level of each column's sum: ceil(log2(Σ 2^depth over its digits)); 0 for a zero column.
 
-    Two-operand trees can meet any set of arrival levels whose Kraft sum fits (Golumbic 1976).
+    Two-operand trees can meet any set of arrival levels whose Kraft sum fits (Golumbic 1976). Levels may differ by
+    40 (`solve` sees to it).
     """
     weights = csd_weight(matrix)
     depth = _used_levels(depth, weights.sum(axis=1) > 0)
     base = int(depth.min()) if depth.size else 0
-    spread = int(depth.max()) - base if depth.size else 0
-    if spread > 40:
-        raise RangeError(
-            f"the inputs arrive over {spread} adder levels, more than the 40 that a limit can span",
-            hint="register the early inputs, or drop the depth limit",
-        )
     kraft = (weights * (np.int64(1) << (depth - base))[:, None]).sum(axis=0)
     levels = np.array([(int(k) - 1).bit_length() + base if k else 0 for k in kraft], np.int64)
     return np.asarray(np.where(kraft > 0, levels, 0), np.int64)

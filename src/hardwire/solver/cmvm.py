@@ -89,6 +89,10 @@ def search_units(effort: int, adders: int) -> int:
     return min(adders * min(max(2 * adders, least), most), _MOST_UNITS) << 2 * (effort - 1)
 
 
+_SPREAD = 40
+"""Levels over which inputs may arrive: 2^40 of the earliest count as one of the latest."""
+
+
 def solve(
     matrix: ArrayLike,
     *,
@@ -116,6 +120,8 @@ def solve(
     n_in = constants.shape[0]
     box_lo, box_hi = input_box(n_in, -128 if lo is None else lo, 127 if hi is None else hi)
     arrival = _checked_depth(input_depth, n_in)
+    # Behind a chain of recurrent steps: what came so much earlier has the same room when it waits.
+    arrival = np.maximum(arrival, arrival.max(initial=0) - _SPREAD)
     spare = 0 if depth_limit is None else depth_limit
     limits = (("effort", effort, 10), ("seed", seed, 1 << 40), ("depth_limit", spare, 1 << 20))
     for name, value, most in limits:
