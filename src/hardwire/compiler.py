@@ -39,7 +39,7 @@ from hardwire.verification import edge_codes
 _MEASURED_ROWS = 4000
 
 _SPARE_VALUES = 2_000
-"""Programs of up to so many values are solved a second time with a level to spare in the last layer."""
+"""Programs of one matrix and up to so many values are solved a second time with a level to spare."""
 
 _SPARE_GAIN = 0.99
 """Fewer LUTs than this share make up for the registers that the looser graph takes more."""
@@ -205,11 +205,11 @@ def retarget(design: Design, target: str | Target) -> Design:
 
 def _built(name: str, program: Program, part: Target, options: Mapping[str, Any], say: Progress) -> Hardware:
     """Solve, schedule and write the program."""
-    matrices: list[bytes] = []
+    matrices: list[Ints] = []
     flat = _flattened(program, part, options, say, matrices)
     other = flat
-    if matrices and len(flat.flat) <= _SPARE_VALUES:
-        other = _flattened(program, part, options, say, [], spare=matrices[-1])
+    if len(matrices) == 1 and len(flat.flat) <= _SPARE_VALUES:
+        other = _flattened(program, part, options, say, [], spare=1)
     say("scheduling")
     circuit = _scheduled(flat, part, options)
     if _luts(other, part) < _SPARE_GAIN * _luts(flat, part):
@@ -227,21 +227,20 @@ def _flattened(
     part: Target,
     options: Mapping[str, Any],
     say: Progress,
-    matrices: list[bytes],
-    spare: bytes | None = None,
+    matrices: list[Ints],
+    spare: int = 0,
 ) -> Program:
     """Solve each layer at the least depth: it costs about one per cent of the adders and saves whole cycles.
 
-    The matrices are noted in `matrices`, in order; the one that is `spare` may take a level more.
+    The matrices that are solved are noted in `matrices`; each may take `spare` levels more.
     """
     cost = FullAdderCost(part.costs.adder_overhead)
 
     def solve(matrix: Ints, lo: Ints, hi: Ints, depth: Ints) -> AdderGraph:
-        matrices.append(matrix.tobytes())
-        limit = int(matrices[-1] == spare)
+        matrices.append(matrix)
         effort, seed = options["effort"], options["seed"]
         return solve_cached(
-            matrix, lo=lo, hi=hi, input_depth=depth, depth_limit=limit, cost=cost, effort=effort, seed=seed
+            matrix, lo=lo, hi=hi, input_depth=depth, depth_limit=spare, cost=cost, effort=effort, seed=seed
         )
 
     return flatten(
