@@ -181,3 +181,15 @@ def test_a_bit_below_all_weights_is_rounded_away_in_the_proof_as_in_the_graph(ro
     outer = Quantiser.of_type(FixedType(True, 4, -1), rounding, Overflow.WRAP)
     design = hw.compile(net.build([net.add("quantise", "q1", [x], {"quantiser": outer})]))
     assert prove(design.program, design.circuit.kernel, design.circuit.stage).failures == ()
+
+
+def test_ties_to_even_of_one_bit_are_proven() -> None:
+    """7x of one bit, rounded by 8 with ties to even: the upper bits are always 0, whichever way that is spelt."""
+    net = NetworkBuilder("one")
+    x = net.input("x", (1,))
+    port = Quantiser.of_type(FixedType(False, 1, 0))
+    x = net.add("quantise", "q", [x], {"quantiser": port})
+    x = net.add("dense", "fc", [x], {}, {"kernel": np.array([[7.0]]), "bias": np.zeros(1)})
+    wide = Quantiser.of_type(FixedType(False, 2, -3), Rounding.RND_CONV, Overflow.SAT)
+    program = simplify(lower(net.build([net.add("quantise", "q1", [x], {"quantiser": wide})]), {"x": port}))
+    assert prove(program, flatten(program, solver).flat).proven

@@ -340,6 +340,8 @@ def _rounded(form: Form, shift: int, mode: int, atoms: Atoms) -> Form:
         return _rounded(operand, first + shift, int(Rounding.TRN), atoms)
     lo, hi = atoms.range(form)
     span = round_int(lo, shift, mode), round_int(hi, shift, mode)
+    if span[0] == span[1]:
+        return Form((), span[0])
     rounded = Form(((atoms.atom((OpCode.ROUND, shift, int(mode), form), span), 1),), 0)
     if mode == Rounding.RND_CONV and shift <= MAX_BITS - 2:
         # As ties up, with the last bit cleared in a tie: where nothing is left below once the half is added.
