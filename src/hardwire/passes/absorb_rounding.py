@@ -21,9 +21,9 @@ _ADDED = (Rounding.RND, Rounding.RND_MIN_INF, Rounding.CEIL, Rounding.RND_CONV)
 """Modes that are a floor once a constant is added, the last one but for its ties."""
 
 
-def absorb_rounding(kernel: Kernel) -> Kernel:
+def absorb_rounding(kernel: Kernel, *, ties_to_even: bool = True) -> Kernel:
     """Return the kernel with roundings of single-use LINEAR values turned into floor shifts, and floored biases without
-    the bits that cannot matter."""
+    the bits that cannot matter. Without `ties_to_even` those roundings stay as they are."""
     used = uses(kernel)
     rounds = np.flatnonzero((kernel.op == OpCode.ROUND) & (kernel.p > 0) & (kernel.p <= MAX_BITS - 2))
     source = kernel.a[rounds]
@@ -44,7 +44,7 @@ def absorb_rounding(kernel: Kernel) -> Kernel:
     added = np.select([mode == m for m in _ADDED], [half, half - 1, 2 * half - 1, half], 0)
     floor = np.isin(mode, (Rounding.TRN, Rounding.RND, Rounding.RND_MIN_INF, Rounding.CEIL))
     change = added - np.where(floor, (p[source] + added) & (unit - 1), 0)
-    fit = floor | even
+    fit = floor | even if ties_to_even else floor
     fit &= (hi[source] + change < 1 << (MAX_BITS - 1)) & (lo[source] + change >= -(1 << (MAX_BITS - 1)))
     rounds, source, change, even = rounds[fit], source[fit], change[fit], even[fit]
     p[source] += change
@@ -52,6 +52,11 @@ def absorb_rounding(kernel: Kernel) -> Kernel:
     hi[source] += change
     q[rounds[~even]] = int(Rounding.TRN)
     return _to_even(kernel.with_(p=p, q=q, lo=lo, hi=hi), rounds[even])
+
+
+def absorb_but_ties(kernel: Kernel) -> Kernel:
+    """Return `absorb_rounding` with roundings to even left alone."""
+    return absorb_rounding(kernel, ties_to_even=False)
 
 
 def _joint_bits(kernel: Kernel, linears: Ints) -> Ints:

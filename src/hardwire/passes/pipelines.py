@@ -13,11 +13,12 @@ from dataclasses import replace
 
 import numpy as np
 
+from hardwire.fixed import Rounding
 from hardwire.ir.ops import OpCode
 from hardwire.ir.program import Kernel, Program
 from hardwire.ir.relaxation import relaxed_ranges
 from hardwire.ir.verify import verify_kernel, verify_program
-from hardwire.passes.absorb_rounding import absorb_rounding
+from hardwire.passes.absorb_rounding import absorb_but_ties, absorb_rounding
 from hardwire.passes.compose import compose
 from hardwire.passes.cse import cse
 from hardwire.passes.dce import dce
@@ -45,6 +46,9 @@ BEFORE_SOLVING: Sequence[KernelPass] = (
     cse,
     dce,
 )
+"""What the whole network says of each neuron, for the solver."""
+WITH_TIES = tuple(absorb_but_ties if step is absorb_rounding else step for step in BEFORE_SOLVING)
+"""The same with roundings to even as they are."""
 
 
 def relax(kernel: Kernel) -> Kernel:
@@ -80,12 +84,16 @@ def flatten(
 ) -> Program:
     """Return the fully parallel form: constant multiplications solved, loops unrolled, the whole cleaned up.
 
-    `progress` is told the name of each layer before it is solved. For a `fabric`, sums of tables become cheaper ones,
-    unless `proven`, of the looped Program and the flat kernel, cannot follow. `unsigned`: adder graphs without sign
-    extensions, for targets whose `Costs.carry_passes`.
+    `progress` is told the name of each layer before it is solved. For a `fabric`, sums of tables become cheaper ones;
+    they and respelt roundings to even are left alone where `proven`, of the looped Program and the flat kernel, cannot
+    follow. `unsigned`: adder graphs without sign extensions, for targets whose `Costs.carry_passes`.
     """
     flat = dce(unroll(program, tell_instances=True).flat)
-    prepared = run_passes(relax(flat), BEFORE_SOLVING)
+    relaxed = relax(flat)
+    prepared = run_passes(relaxed, BEFORE_SOLVING)
+    to_even = np.any((flat.op == OpCode.ROUND) & (flat.q == Rounding.RND_CONV))
+    if to_even and proven is not None and not proven(program, prepared):
+        prepared = run_passes(relaxed, WITH_TIES)
     if fabric is not None and np.any(prepared.op == OpCode.TABLE):
         combined = combine_tables(prepared, fabric)
         if combined is not prepared:
