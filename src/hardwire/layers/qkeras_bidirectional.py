@@ -4,17 +4,16 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
 from numpy.typing import NDArray
 
 from hardwire.errors import UnsupportedError
 from hardwire.layers import _keras as keras
 from hardwire.layers._base import imports
+from hardwire.layers.recurrent import MERGES, in_order, merged_sides
 from hardwire.network.graph import NetworkBuilder
 from hardwire.network.records import Record
 
 INNER = ("QSimpleRNN", "QLSTM", "QGRU")
-_MERGES = {"concat": "concat", "sum": "add", "mul": "mul", "ave": "add", None: ""}
 
 
 # --- Keras
@@ -23,7 +22,7 @@ _MERGES = {"concat": "concat", "sum": "add", "mul": "mul", "ave": "add", None: "
 @imports("keras", "QBidirectional", "qkeras.qrecurrent.QBidirectional")
 def _bidirectional(record: Record, net: NetworkBuilder) -> str | list[str]:
     """`QBidirectional` is Keras' own with another name."""
-    mode = record.expect("merge_mode", *_MERGES)
+    mode = record.expect("merge_mode", *MERGES)
     record.ignore("input_dim", "input_length")
     return both_ways(record, net, mode, record.take("layer"), record.take("backward_layer", None))
 
@@ -41,14 +40,7 @@ def both_ways(
     sides = [_side(record, net, "forward", layer, arrays["forward"], mirrored=False)]
     own = layer if backward is None else backward
     sides.append(_side(record, net, "backward", own, arrays["backward"], mirrored=backward is None))
-    pair, rest = [sides[0][0], sides[1][0]], [*sides[0][1:], *sides[1][1:]]
-    if mode is None:
-        return [*pair, *rest]
-    attrs = {"axis": len(net.shape(pair[0])) - 1} if mode == "concat" else {}
-    merged = net.add(_MERGES[mode], record.name, pair, attrs)
-    if mode == "ave":
-        merged = net.add("mul", f"{record.name}_average", [merged], {}, {"constant": np.float64(0.5)})
-    return [merged, *rest] if rest else merged
+    return merged_sides(record, net, mode, sides)
 
 
 def _by_side(record: Record) -> dict[str, dict[str, NDArray[Any]]]:
@@ -76,7 +68,5 @@ def _side(
         config["go_backwards"] = not config.get("go_backwards", False)
     outputs = keras.delegated(record, net, kind, record.inputs, config, arrays, name=f"{record.name}_{side}")
     if side == "backward" and config.get("return_sequences"):
-        axis = len(net.shape(outputs[0])) - 2
-        order = tuple(reversed(range(net.shape(outputs[0])[axis])))
-        outputs[0] = net.add("take", f"{record.name}_in_order", [outputs[0]], {"axis": axis, "indices": order})
+        outputs[0] = in_order(record, net, outputs[0])
     return outputs

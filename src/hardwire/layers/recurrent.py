@@ -827,7 +827,7 @@ def _keras_recurrent(record: Record, net: NetworkBuilder) -> str | list[str]:
     return outputs[0] if len(outputs) == 1 else outputs
 
 
-_MERGES = {"concat": "concat", "sum": "add", "mul": "mul", "ave": "add", None: ""}
+MERGES = {"concat": "concat", "sum": "add", "mul": "mul", "ave": "add", None: ""}
 
 
 @imports("keras", "Bidirectional")
@@ -835,7 +835,7 @@ def _keras_bidirectional(record: Record, net: NetworkBuilder) -> str | list[str]
     """A recurrent layer forwards and one backwards, whose sequence is put in order, merged."""
     from hardwire.layers import qkeras_bidirectional as qkeras
 
-    mode = record.expect("merge_mode", *_MERGES)
+    mode = record.expect("merge_mode", *MERGES)
     record.ignore("input_dim", "input_length")
     forward, backward = record.take("layer"), record.take("backward_layer", None)
     if isinstance(forward, dict) and forward.get("class_name") in qkeras.INNER:
@@ -879,16 +879,27 @@ def _keras_bidirectional(record: Record, net: NetworkBuilder) -> str | list[str]
             )
         )
         if side == "backward" and sequences:
-            axis = len(net.shape(sides[-1][0])) - 2
-            order = tuple(reversed(range(net.shape(sides[-1][0])[axis])))
-            attrs_ = {"axis": axis, "indices": order}
-            sides[-1][0] = net.add("take", f"{record.name}_in_order", [sides[-1][0]], attrs_)
+            sides[-1][0] = in_order(record, net, sides[-1][0])
+    return merged_sides(record, net, mode, sides)
+
+
+def in_order(record: Record, net: NetworkBuilder, sequence: str) -> str:
+    """The sequence of a backward layer, its first step first."""
+    axis = len(net.shape(sequence)) - 2
+    order = tuple(reversed(range(net.shape(sequence)[axis])))
+    return net.add("take", f"{record.name}_in_order", [sequence], {"axis": axis, "indices": order})
+
+
+def merged_sides(
+    record: Record, net: NetworkBuilder, mode: str | None, sides: Sequence[Sequence[str]]
+) -> str | list[str]:
+    """Merge the outputs of a forward and a backward layer by a key of `MERGES`; states follow."""
     rest = [*sides[0][1:], *sides[1][1:]]
     pair = [sides[0][0], sides[1][0]]
     if mode is None:
         return [*pair, *rest]
     attrs = {"axis": len(net.shape(pair[0])) - 1} if mode == "concat" else {}
-    merged = net.add(_MERGES[mode], record.name, pair, attrs)
+    merged = net.add(MERGES[mode], record.name, pair, attrs)
     if mode == "ave":
         merged = net.add("mul", f"{record.name}_average", [merged], {}, {"constant": np.float64(0.5)})
     return [merged, *rest] if rest else merged
