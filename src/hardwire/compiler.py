@@ -14,8 +14,7 @@ from hardwire.calibrate import calibrate as choose_types
 from hardwire.design import EMULATOR, Design, Hardware, module_name
 from hardwire.errors import ContractError, ModelError
 from hardwire.fixed import FixedType, Ints
-from hardwire.implement import BENCH_VECTORS
-from hardwire.ir import interpreter
+from hardwire.implement import rescheduled_report, written
 from hardwire.ir.program import Kernel, Program
 from hardwire.layers._lowering import lower
 from hardwire.layers.softmax import largest_error
@@ -28,13 +27,12 @@ from hardwire.open_types import at_end, complete, open_input_types, open_results
 from hardwire.passes.pipelines import flatten, simplify
 from hardwire.proof.formal import prove
 from hardwire.quantiser import Quantiser
-from hardwire.report.schema import circuit_report, compile_report, program_report
+from hardwire.report.schema import compile_report
 from hardwire.schedule import Circuit, schedule
 from hardwire.schedule.fit import check_hopeless, check_multiplications
 from hardwire.solver import AdderGraph, FullAdderCost, solve_cached
 from hardwire.targets import Target
 from hardwire.targets import target as find_target
-from hardwire.verification import edge_codes
 
 _MEASURED_ROWS = 4000
 
@@ -189,27 +187,16 @@ def retarget(design: Design, target: str | Target) -> Design:
     part = find_target(target)
     options = {**design.report_data["options"], "target": part.name}
     hardware = _built(design.name, design.program, part, options, lambda _text: None)
-    circuit = hardware.circuit
-    report = {
-        **design.report_data,
-        **circuit_report(circuit, part, options),
-        "options": options,
-        "files": sorted(hardware.files),
-        "verification": {},
-    }
-    for stale in ("synthesis", "timing"):
-        report.pop(stale, None)
-    report["program"] = program_report(design.program, circuit)
+    report = rescheduled_report(design, hardware, part, options)
     return Design(design.name, design.network, design.program, hardware, part, report)
 
 
 def _built(name: str, program: Program, part: Target, options: Mapping[str, Any], say: Progress) -> Hardware:
     """Solve, schedule and write the program."""
-    matrices: list[Ints] = []
-    flat = _flattened(program, part, options, say, matrices)
+    flat, matrices = _flattened(program, part, options, say)
     other = flat
-    if len(matrices) == 1 and len(flat.flat) <= _SPARE_VALUES:
-        other = _flattened(program, part, options, say, [], spare=1)
+    if matrices == 1 and len(flat.flat) <= _SPARE_VALUES:
+        other, _ = _flattened(program, part, options, lambda _text: None, spare=1)
     say("scheduling")
     circuit = _scheduled(flat, part, options)
     if _luts(other, part) < _SPARE_GAIN * _luts(flat, part):
@@ -217,33 +204,28 @@ def _built(name: str, program: Program, part: Target, options: Mapping[str, Any]
         later = _scheduled(other, part, options, or_else=circuit)
         if later.kernel is other.flat and later.latency <= circuit.latency:
             flat, circuit = other, later
-    inputs = edge_codes(flat, BENCH_VECTORS)
-    vectors = (inputs, interpreter.run(flat, inputs))
-    return Hardware(flat, circuit, backends.backend(options["backend"]).emit(circuit, flat, module_name(name), vectors))
+    return Hardware(flat, circuit, written(circuit, flat, options, module_name(name)))
 
 
 def _flattened(
-    program: Program,
-    part: Target,
-    options: Mapping[str, Any],
-    say: Progress,
-    matrices: list[Ints],
-    spare: int = 0,
-) -> Program:
-    """Solve each layer at the least depth: it costs about one per cent of the adders and saves whole cycles.
+    program: Program, part: Target, options: Mapping[str, Any], say: Progress, spare: int = 0
+) -> tuple[Program, int]:
+    """Solve each layer at the least depth, which costs about one per cent of the adders and saves whole cycles.
 
-    The matrices that are solved are noted in `matrices`; each may take `spare` levels more.
+    Each may take `spare` levels more. Returns the flat Program and how many matrices were solved.
     """
     cost = FullAdderCost(part.costs.adder_overhead)
+    matrices = 0
 
     def solve(matrix: Ints, lo: Ints, hi: Ints, depth: Ints) -> AdderGraph:
-        matrices.append(matrix)
+        nonlocal matrices
+        matrices += 1
         effort, seed = options["effort"], options["seed"]
         return solve_cached(
             matrix, lo=lo, hi=hi, input_depth=depth, depth_limit=spare, cost=cost, effort=effort, seed=seed
         )
 
-    return flatten(
+    flat = flatten(
         program,
         solve,
         progress=lambda layer: say(f"solving {layer}"),
@@ -251,6 +233,7 @@ def _flattened(
         proven=_proven,
         unsigned=part.costs.carry_passes,
     )
+    return flat, matrices
 
 
 def _scheduled(flat: Program, part: Target, options: Mapping[str, Any], or_else: Circuit | None = None) -> Circuit:
