@@ -54,7 +54,8 @@ def round_code(code, shift, mode):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True)
-def _width(lo, hi):  # type: ignore[no-untyped-def]
+def width(lo, hi):  # type: ignore[no-untyped-def]
+    """Bits of every value of a range, compiled."""
     top = hi
     if lo < 0 and -lo - 1 > top:
         top = -lo - 1
@@ -146,7 +147,7 @@ def forward(op, a, b, c, p, q, lo, hi, term_arg, term_coef, starts, entries, i):
             low, high = min(low, entries[k]), max(high, entries[k])
     elif code == AND or code == OR or code == XOR:
         if lo[x] >= 0 and lo[y] >= 0:
-            top = (np.int64(1) << max(_width(lo[x], hi[x]), _width(lo[y], hi[y]))) - 1
+            top = (np.int64(1) << max(width(lo[x], hi[x]), width(lo[y], hi[y]))) - 1
             if code == AND:
                 low, high = np.int64(0), min(hi[x], hi[y])
             else:
@@ -154,7 +155,7 @@ def forward(op, a, b, c, p, q, lo, hi, term_arg, term_coef, starts, entries, i):
         elif code == AND and (lo[x] >= 0 or lo[y] >= 0):
             low, high = np.int64(0), hi[x] if lo[x] >= 0 else hi[y]
         else:
-            bits = max(_width(min(lo[x], -1), hi[x]), _width(min(lo[y], -1), hi[y]))
+            bits = max(width(min(lo[x], -1), hi[x]), width(min(lo[y], -1), hi[y]))
             low = -(np.int64(1) << np.int64(bits - 1))
             high = -low - 1
     return low, high

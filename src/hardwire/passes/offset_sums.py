@@ -16,6 +16,7 @@ import numpy as np
 from numba import njit
 
 from hardwire.fixed import MAX_BITS
+from hardwire.ir.compiled_ranges import width
 from hardwire.ir.ops import OpCode
 from hardwire.ir.program import Kernel
 from hardwire.passes._operands import operands, uses
@@ -83,18 +84,6 @@ def _read_plainly(kernel: Kernel, summed: np.ndarray) -> np.ndarray:
 
 
 @njit(cache=True)
-def _width(low, high):  # type: ignore[no-untyped-def]
-    top = high
-    if low < 0 and -low - 1 > top:
-        top = -low - 1
-    bits = 0
-    while top > 0:
-        bits += 1
-        top >>= 1
-    return bits + (1 if low < 0 else 0)
-
-
-@njit(cache=True)
 def _anchors(op, a, b, lo, hi, summed, used, plain, fixed):  # type: ignore[no-untyped-def]
     """For each sum the nearest adder of a constant in what only it is made of, and its operand on the way there."""
     n = len(op)
@@ -149,7 +138,7 @@ def _offsets(op, a, b, p, q, lo, hi, summed, signed, anchor, below, on_path, off
                 return v
             total = (offset[x] << s) + (offset[y] << t if op[v] == _ADD else -(offset[y] << t))
             if op[v] == _SUB and lo[y] != hi[y] and not on_path[y]:
-                bits = _width(np.int64(0), hi[y] + offset[y])
+                bits = width(np.int64(0), hi[y] + offset[y])
                 if bits + t >= 61:
                     return v
                 total += np.int64(1) << (bits + t)
@@ -159,7 +148,7 @@ def _offsets(op, a, b, p, q, lo, hi, summed, signed, anchor, below, on_path, off
                 # The constant is free: the least offset that leaves no sign and keeps the constant's zeros.
                 constant, shift = (x, s) if lo[x] == hi[x] else (y, t)
                 unit = lo[constant] & -lo[constant]
-                shift += 0 if unit == 0 else _width(np.int64(0), unit) - 1
+                shift += 0 if unit == 0 else width(np.int64(0), unit) - 1
                 if shift < 61:
                     steps = -((lo[v] + total) >> shift)
                     total += steps << shift
@@ -197,7 +186,7 @@ def _offsets(op, a, b, p, q, lo, hi, summed, signed, anchor, below, on_path, off
         elif summed[v] and not signed[v]:
             offset[v] = arises[v]
         elif lo[v] < 0:
-            offset[v] = np.int64(1) << np.int64(_width(lo[v], hi[v]) - 1)
+            offset[v] = np.int64(1) << np.int64(width(lo[v], hi[v]) - 1)
         else:
             offset[v] = 0
     return -1
@@ -257,7 +246,7 @@ def _rewrite(  # type: ignore[no-untyped-def]
             if side == 1 and op[v] == _SUB and not on_path[u]:
                 if as_subtrahend[u] < 0:
                     # A wired 1 above it.
-                    one = -(np.int64(1) << np.int64(_width(np.int64(0), hi[u] + offset[u])))
+                    one = -(np.int64(1) << np.int64(width(np.int64(0), hi[u] + offset[u])))
                     to_op[at], to_a[at], to_b[at], to_c[at] = _CONST, -1, -1, -1
                     to_p[at], to_q[at], to_lo[at], to_hi[at], source[at] = one, 0, one, one, u
                     to_op[at + 1], to_a[at + 1], to_b[at + 1], to_c[at + 1] = _ADD, as_operand[u], at, -1

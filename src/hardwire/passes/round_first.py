@@ -1,8 +1,8 @@
 """Rounding before clamping: `round(clamp(x))` becomes `clamp'(round(x))`, which brings a rounding next to its neuron.
 
 Rounding never falls, so it may be done before a clamp whose bounds are rounded too. The clamp then looks at fewer bits,
-and the rounding's half can join the neuron's bias (`absorb_rounding`). Modes that agree on the operand's sign are
-spelt alike first, and a clamp of a clamp becomes one.
+and the rounding's half can join the neuron's bias (`absorb_rounding`). `narrow` runs before: it spells modes alike that
+agree on the operand's sign, and makes one clamp of two.
 """
 
 from __future__ import annotations
@@ -17,17 +17,7 @@ from hardwire.ir.program import Kernel
 from hardwire.passes._operands import uses
 
 _LINEAR, _SHL, _ROUND, _CLAMP = (int(x) for x in (OpCode.LINEAR, OpCode.SHL, OpCode.ROUND, OpCode.CLAMP))
-_TRN, _RND = int(Rounding.TRN), int(Rounding.RND)
-
-_POSITIVE = np.arange(len(Rounding))
-"""The plainest mode that says the same where the operand is not negative."""
-for _given, _plain in (
-    (Rounding.TRN_ZERO, Rounding.TRN),
-    (Rounding.RND_INF, Rounding.RND),
-    (Rounding.RND_ZERO, Rounding.RND_MIN_INF),
-    (Rounding.AWAY, Rounding.CEIL),
-):
-    _POSITIVE[_given] = _plain
+_TRN = int(Rounding.TRN)
 
 
 def round_first(kernel: Kernel) -> Kernel:
@@ -37,23 +27,14 @@ def round_first(kernel: Kernel) -> Kernel:
     they would round more bits than behind the clamp.
     """
     op, a, p, q, lo, hi = (np.array(getattr(kernel, key)) for key in ("op", "a", "p", "q", "lo", "hi"))
-    _sweep(op, a, p, q, lo, hi, uses(kernel), _POSITIVE)
+    _sweep(op, a, p, q, lo, hi, uses(kernel))
     return kernel.with_(op=op, a=a, p=p, q=q, lo=lo, hi=hi)
 
 
 @njit(cache=True)
-def _sweep(op, a, p, q, lo, hi, used, positive):  # type: ignore[no-untyped-def]
+def _sweep(op, a, p, q, lo, hi, used):  # type: ignore[no-untyped-def]
     for i in range(len(op)):
-        if op[i] == _CLAMP:
-            x = a[i]
-            if op[x] == _CLAMP:
-                low, high = min(max(p[x], p[i]), q[i]), min(max(q[x], p[i]), q[i])
-                a[i], p[i], q[i] = a[x], low, high
-                used[x] -= 1
-                used[a[x]] += 1
-        elif op[i] == _ROUND:
-            if lo[a[i]] >= 0:
-                q[i] = positive[q[i]]
+        if op[i] == _ROUND:
             # From the rounding down, each clamp that it passes takes its place.
             at = i
             while op[a[at]] == _CLAMP and used[a[at]] == 1 and (q[at] == _TRN or _of_neuron(a[at], op, a, used)):
