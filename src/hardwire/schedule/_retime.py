@@ -26,13 +26,47 @@ _FAR = np.int32(1 << 30)
 
 
 @nb.njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+def _grown(array: Ids, size: int) -> Ids:
+    bigger = np.zeros(size, array.dtype)
+    bigger[: len(array)] = array
+    return bigger
+
+
+@nb.njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+def _pushed(stack: Ids, top: int, item: int) -> tuple[Ids, int]:
+    if top == len(stack):
+        stack = _grown(stack, 2 * top)
+    stack[top] = item
+    return stack, top + 1
+
+
+@nb.njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+def _readers_behind_wires(v: int, start: Ints, users: Ids, wire: Bools, stack: Ids, found: Ids) -> tuple[Ids, Ids, int]:
+    """What reads v, through any wires: (`stack` for the next call, readers, how many), one for each way there."""
+    count = 0
+    stack, top = _pushed(stack, 0, v)
+    while top > 0:
+        top -= 1
+        w = stack[top]
+        for j in range(start[w], start[w + 1]):
+            u = users[j]
+            if j > start[w] and u == users[j - 1]:
+                continue
+            if wire[u]:
+                stack, top = _pushed(stack, top, u)
+            else:
+                found, count = _pushed(found, count, u)
+    return stack, found, count
+
+
+@nb.njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
 def cost_of(
     args: Ids, start: Ints, users: Ids, bits: Ints, gain: Ints, wire: Bools, is_output: Bools, depth: int, stage: Ids
 ) -> np.int64:
     """Register bits of a schedule less what registers right behind values with `gain` are worth."""
     n = len(stage)
     total = np.int64(0)
-    stack = np.empty(n + 1, np.int32)
+    stack, found = np.empty(16, np.int32), np.empty(16, np.int32)
     for v in range(n):
         last = stage[v]
         for j in range(start[v], start[v + 1]):
@@ -42,19 +76,9 @@ def cost_of(
         total += bits[v] * (last - stage[v])
         if gain[v] > 0:
             first = stage[v] + 1
-            stack[0], top = v, 1
-            while top > 0:
-                top -= 1
-                w = stack[top]
-                for j in range(start[w], start[w + 1]):
-                    u = users[j]
-                    if j > start[w] and u == users[j - 1]:
-                        continue
-                    if wire[u]:
-                        stack[top] = u
-                        top += 1
-                    else:
-                        first = min(first, stage[u])
+            stack, found, count = _readers_behind_wires(v, start, users, wire, stack, found)
+            for u in found[:count]:
+                first = min(first, stage[u])
             total -= gain[v] * (first - stage[v])
     return total
 
@@ -80,7 +104,7 @@ def _model(
     """Variables' values and weights, and the differences head ≥ tail + gap, without those of timing."""
     n = len(stage)
     count, edges = n, 0
-    stack = np.empty(n + 1, np.int32)
+    stack, found = np.empty(16, np.int32), np.empty(16, np.int32)
     for v in range(n):
         readers = 0
         for j in range(start[v], start[v + 1]):
@@ -93,19 +117,8 @@ def _model(
         if gain[v] > 0:
             count += 1
             edges += 2
-            stack[0], top = v, 1
-            while top > 0:
-                top -= 1
-                w = stack[top]
-                for j in range(start[w], start[w + 1]):
-                    u = users[j]
-                    if j > start[w] and u == users[j - 1]:
-                        continue
-                    if wire[u]:
-                        stack[top] = u
-                        top += 1
-                    else:
-                        edges += 1
+            stack, found, readers = _readers_behind_wires(v, start, users, wire, stack, found)
+            edges += readers
     value = np.zeros(count, np.int32)
     weight = np.zeros(count, np.int64)
     tail = np.zeros(edges, np.int32)
@@ -145,30 +158,13 @@ def _model(
             tail[m], head[m] = v, new
             tail[m + 1], head[m + 1], gap[m + 1] = new, v, -1
             m += 2
-            stack[0], top = v, 1
-            while top > 0:
-                top -= 1
-                w = stack[top]
-                for j in range(start[w], start[w + 1]):
-                    u = users[j]
-                    if j > start[w] and u == users[j - 1]:
-                        continue
-                    if wire[u]:
-                        stack[top] = u
-                        top += 1
-                    else:
-                        tail[m], head[m] = new, u
-                        m += 1
-                        value[new] = min(value[new], stage[u])
+            stack, found, readers = _readers_behind_wires(v, start, users, wire, stack, found)
+            for u in found[:readers]:
+                tail[m], head[m] = new, u
+                m += 1
+                value[new] = min(value[new], stage[u])
             new += 1
     return value, weight, tail, head, gap
-
-
-@nb.njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
-def _grown(array: Ids, size: int) -> Ids:
-    bigger = np.zeros(size, array.dtype)
-    bigger[: len(array)] = array
-    return bigger
 
 
 @nb.njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
@@ -317,14 +313,6 @@ def _reach(
                 end += 1
             arc = next_[arc]
     return work
-
-
-@nb.njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
-def _pushed(stack: Ids, top: int, item: int) -> tuple[Ids, int]:
-    if top == len(stack):
-        stack = _grown(stack, 2 * top)
-    stack[top] = item
-    return stack, top + 1
 
 
 @nb.njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
