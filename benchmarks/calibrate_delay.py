@@ -18,6 +18,7 @@ from pathlib import Path
 
 import numpy as np
 
+from hardwire.backends import Source
 from hardwire.backends.verilog import emit
 from hardwire.fixed import Rounding
 from hardwire.ir.builder import KernelBuilder
@@ -68,7 +69,7 @@ def measure(program: Program, part: Target, depth: int, seeds: list[int], work: 
     budget = timing.least_budget(depth)
     circuit = build(timing, budget, 1000.0 / (timing.overhead + budget))
     folder = work / f"depth{depth}"
-    for name, text in emit(circuit, program, "net").items():
+    for name, text in emit(Source.scheduled("net", program, circuit)).items():
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         (folder / name).write_text(text)
     netlist = synthesise([folder / "net.v"], "net", workdir=folder)

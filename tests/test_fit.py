@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 import hardwire as hw
-from hardwire.design import EmulationOnlyError
+from hardwire.design import NoCircuitError
 from hardwire.errors import ContractError
 from hardwire.fixed import FixedType
 from hardwire.network.graph import Network, NetworkBuilder
@@ -69,7 +69,7 @@ def test_emulation_needs_no_part(tmp_path: Path) -> None:
     assert design.verify(x[:3], vectors=10)["interpreter"]["mismatches"] == 0
     assert "emulator_rtl" not in design.report()["verification"]
     assert design.report()["estimate"]["rough"]
-    with pytest.raises(EmulationOnlyError, match="was compiled for emulation only\n  try: compile it with --backend"):
+    with pytest.raises(NoCircuitError, match="was compiled for emulation only\n  try: compile it with --backend"):
         design.synthesize()
     design.save(tmp_path / "build")
     weights = np.count_nonzero(model.nodes[1].params["kernel"])

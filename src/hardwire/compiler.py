@@ -8,13 +8,13 @@ from typing import Any
 
 import numpy as np
 
-from hardwire import backends, frontends
+from hardwire import frontends
 from hardwire.calibrate import Calibration, Metric, check_data
 from hardwire.calibrate import calibrate as choose_types
-from hardwire.design import EMULATOR, Design, Hardware, module_name
+from hardwire.design import EMULATOR, Design, module_name, needs_circuit
 from hardwire.errors import ContractError, ModelError
 from hardwire.fixed import FixedType, Ints
-from hardwire.implement import rescheduled_report, written
+from hardwire.implement import rescheduled_report
 from hardwire.ir.program import Kernel, Program
 from hardwire.layers._lowering import lower
 from hardwire.layers.softmax import largest_error
@@ -33,6 +33,7 @@ from hardwire.schedule.fit import check_hopeless, check_multiplications
 from hardwire.solver import AdderGraph, FullAdderCost, solve_cached
 from hardwire.targets import Target
 from hardwire.targets import target as find_target
+from hardwire.writing import Hardware, written
 
 _MEASURED_ROWS = 4000
 
@@ -86,8 +87,7 @@ def compile(
     """
     say = progress or (lambda _text: None)
     part = find_target(target)
-    if backend != EMULATOR:
-        backends.backend(backend)
+    scheduled = needs_circuit(backend)
     types, output_types = _types(input_type), _types(output_type)
     say("reading the model")
     if not isinstance(model, Network):
@@ -107,7 +107,7 @@ def compile(
                 f"model {network.name!r}: calibrate and {other} are both given; calibration chooses every type",
                 hint=f"leave out {other} (--{'exact' if exact else 'input-type'}), or calibrate",
             )
-        if backend != EMULATOR:
+        if scheduled:
             check_multiplications(network.name, multiplications(network), part)
         say("choosing types from data")
         calibration = choose_types(
@@ -154,13 +154,17 @@ def compile(
         "input_type": _types_text(types),
         "output_type": _types_text(output_types),
     }
-    if backend == EMULATOR:
-        report = compile_report(network, program, None, part, calibration, options, [])
-        return Design(network.name, network, program, None, part, report)
-    check_hopeless(program, part)
-    hardware = _built(network.name, program, part, options, say)
-    report = compile_report(network, program, hardware.circuit, part, calibration, options, sorted(hardware.files))
-    return Design(network.name, network, program, hardware, part, report)
+    hardware: Hardware | None = None
+    if scheduled:
+        check_hopeless(program, part)
+        hardware = _built(program, part, options, say)
+    files: Mapping[str, str] = {}
+    if backend != EMULATOR:
+        say("writing")
+        files = written(module_name(network.name), program, hardware, part, clock_mhz, backend)
+    circuit = None if hardware is None else hardware.circuit
+    report = compile_report(network, program, circuit, part, calibration, options, sorted(files))
+    return Design(network.name, network, program, hardware, part, report, files=files)
 
 
 def _searching(say: Progress, steps: int, figure: float) -> None:
@@ -186,13 +190,16 @@ def retarget(design: Design, target: str | Target) -> Design:
     """
     part = find_target(target)
     options = {**design.report_data["options"], "target": part.name}
-    hardware = _built(design.name, design.program, part, options, lambda _text: None)
-    report = rescheduled_report(design, hardware, part, options)
-    return Design(design.name, design.network, design.program, hardware, part, report)
+    hardware = None
+    if needs_circuit(design.backend):
+        hardware = _built(design.program, part, options, lambda _text: None)
+    files = written(design.module, design.program, hardware, part, options["clock_mhz"], design.backend)
+    report = rescheduled_report(design, hardware, part, options, files)
+    return Design(design.name, design.network, design.program, hardware, part, report, files=files)
 
 
-def _built(name: str, program: Program, part: Target, options: Mapping[str, Any], say: Progress) -> Hardware:
-    """Solve, schedule and write the program."""
+def _built(program: Program, part: Target, options: Mapping[str, Any], say: Progress) -> Hardware:
+    """Solve and schedule the program."""
     flat, matrices = _flattened(program, part, options, say)
     other = flat
     if matrices == 1 and len(flat.flat) <= _SPARE_VALUES:
@@ -204,7 +211,7 @@ def _built(name: str, program: Program, part: Target, options: Mapping[str, Any]
         later = _scheduled(other, part, options, or_else=circuit)
         if later.kernel is other.flat and later.latency <= circuit.latency:
             flat, circuit = other, later
-    return Hardware(flat, circuit, written(circuit, flat, options, module_name(name)))
+    return Hardware(flat, circuit)
 
 
 def _flattened(

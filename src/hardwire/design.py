@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 
+from hardwire import backends
 from hardwire.backends.verilog import RESERVED
 from hardwire.calibrate import check_data
 from hardwire.emulate import Emulator, compile_program
@@ -33,6 +34,7 @@ from hardwire.schedule.storage import circuit_arrays, circuit_from
 from hardwire.targets import Target
 from hardwire.targets import target as find_target
 from hardwire.verification import verify
+from hardwire.writing import Hardware
 
 REPORT = "report.json"
 
@@ -44,19 +46,10 @@ EMULATOR = "emulator"
 """The back end of designs that are emulated only."""
 
 
-class EmulationOnlyError(HardwireError):
-    """The design was compiled for emulation; it has no circuit."""
+class NoCircuitError(HardwireError):
+    """The design was compiled for emulation, or for a back end that writes from the Program; it has no circuit."""
 
     exit_code = 2
-
-
-@dataclass(frozen=True, eq=False)
-class Hardware:
-    """`flat`: the fully parallel Program; `circuit`: its schedule; `files`: the back end's text by relative path."""
-
-    flat: Program
-    circuit: Circuit
-    files: Mapping[str, str]
 
 
 @dataclass(eq=False)
@@ -65,8 +58,9 @@ class Design:
 
     `network` is the model with the types that it was lowered with. `program` has the model's loops and one LINEAR per
     neuron; it is what is emulated, and what the proof starts from.
-    `hardware` is None for a design compiled with the back end `emulator`. `report_data` are the contents of
-    `report.json`. `home` is the build directory, once saved.
+    `hardware` is None for a design that was not scheduled: one for the emulator alone, or for a back end that writes
+    from the Program. `report_data` are the contents of `report.json`. `home` is the build directory, once saved.
+    `files` are the back end's text by relative path.
     """
 
     name: str
@@ -76,13 +70,15 @@ class Design:
     target: Target = field(repr=False)
     report_data: dict[str, Any] = field(repr=False)
     home: Path | None = None
+    files: Mapping[str, str] = field(default_factory=dict, repr=False)
 
     @property
     def built(self) -> Hardware:
-        """The hardware; raises `EmulationOnlyError` where there is none."""
+        """The hardware; raises `NoCircuitError` where there is none."""
         if self.hardware is None:
-            raise EmulationOnlyError(
-                f"design {self.name!r} was compiled for emulation only", hint="compile it with --backend verilog"
+            purpose = "emulation only" if self.backend == EMULATOR else f"{self.backend}, whose own tool schedules it"
+            raise NoCircuitError(
+                f"design {self.name!r} was compiled for {purpose}", hint="compile it with --backend verilog"
             )
         return self.hardware
 
@@ -97,9 +93,9 @@ class Design:
         return self.built.circuit
 
     @property
-    def files(self) -> Mapping[str, str]:
-        """The back end's text files by relative path; none for emulation only."""
-        return {} if self.hardware is None else self.hardware.files
+    def backend(self) -> str:
+        """Name of the back end that it was compiled for; `emulator` for none."""
+        return str(self.report_data["options"]["backend"])
 
     @property
     def module(self) -> str:
@@ -215,7 +211,7 @@ class Design:
                     self, folder, seeds=seeds, attempts=attempts, progress=progress
                 )
                 if chosen is not self:
-                    self.hardware, self.report_data = chosen.hardware, chosen.report_data
+                    self.hardware, self.report_data, self.files = chosen.hardware, chosen.report_data, chosen.files
                     if self.home is not None:
                         shutil.rmtree(self.home / "simulation", ignore_errors=True)
                         self.save(self.home)
@@ -361,19 +357,24 @@ def load(path: str | Path) -> Design:
         name, inside = str(report["name"]), [_inside(home, str(relative)) for relative in report["files"]]
         files = {file.relative_to(home).as_posix(): file.read_text(encoding="utf-8") for file in inside}
         hardware = None
-        if report["options"]["backend"] != EMULATOR:
+        if (home / "circuit.npz").exists() or needs_circuit(str(report["options"]["backend"])):
             flat, arrays = load_program(home / "circuit.npz")
             circuit = circuit_from(flat, target, arrays)
             verify_program(flat, after="loading")
             verify_circuit(circuit, after="loading")
-            hardware = Hardware(flat, circuit, files)
+            hardware = Hardware(flat, circuit)
     except HardwireError as error:
         raise ModelError(
             f"{str(path)!r}: the build is damaged ({error.what})", hint="compile the model again"
         ) from error
     except Exception as error:  # damaged files make readers raise nearly anything
         raise ModelError(f"{str(path)!r}: the build is damaged ({error})", hint="compile the model again") from error
-    return Design(name, network, program, hardware, target, report, home)
+    return Design(name, network, program, hardware, target, report, home, files)
+
+
+def needs_circuit(backend: str) -> bool:
+    """Whether a design for that back end is scheduled; raises `BackendError` for an unknown one."""
+    return backend != EMULATOR and not backends.from_program(backend)
 
 
 def _inside(home: Path, relative: str) -> Path:

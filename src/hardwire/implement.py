@@ -9,25 +9,22 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from hardwire import backends
 from hardwire.errors import ContractError, DataError, HardwireError, ModelError
-from hardwire.ir import interpreter
-from hardwire.ir.program import Program
-from hardwire.report.schema import circuit_report, program_report
+from hardwire.report.schema import hardware_report
 from hardwire.schedule.circuit import Circuit
 from hardwire.schedule.closing import Closure, Contract, close
 from hardwire.targets import Target
 from hardwire.tools.harness import add_harness
 from hardwire.tools.nextpnr import RouteResult, place_and_route
 from hardwire.tools.yosys import SynthesisResult, synthesise
+from hardwire.writing import written
 
 if TYPE_CHECKING:
-    from hardwire.design import Design, Hardware
+    from hardwire.design import Design
+    from hardwire.writing import Hardware
 
 Progress = Callable[[str], None]
 FOLDER = "synthesis"
-_BENCH_VECTORS = 128
-"""Vectors that the written test bench brings, from the edges of every input range."""
 _ROOM = 1.15
 """Share of a resource beyond which synthesis is not tried: estimates are off by about a tenth."""
 
@@ -139,31 +136,22 @@ def implement_to_contract(
 def rescheduled(design: Design, circuit: Circuit) -> Design:
     """Return the design with another schedule of the same Program, not saved and with its verification to be done."""
     options = design.report_data["options"]
-    hardware = replace(design.built, circuit=circuit, files=written(circuit, design.flat, options, design.module))
-    report = rescheduled_report(design, hardware, design.target, options)
-    return replace(design, hardware=hardware, report_data=report, home=None)
-
-
-def written(circuit: Circuit, flat: Program, options: Mapping[str, Any], module: str) -> dict[str, str]:
-    """Return the back end's files of a circuit, with a test bench that brings vectors from the edges."""
-    from hardwire.verification import edge_codes
-
-    inputs = edge_codes(flat, _BENCH_VECTORS)
-    vectors = (inputs, interpreter.run(flat, inputs))
-    return backends.backend(options["backend"]).emit(circuit, flat, module, vectors)
+    hardware = replace(design.built, circuit=circuit)
+    files = written(design.module, design.program, hardware, design.target, None, design.backend)
+    report = rescheduled_report(design, hardware, design.target, options, files)
+    return replace(design, hardware=hardware, report_data=report, home=None, files=files)
 
 
 def rescheduled_report(
-    design: Design, hardware: Hardware, target: Target, options: Mapping[str, Any]
+    design: Design, hardware: Hardware | None, target: Target, options: Mapping[str, Any], files: Mapping[str, str]
 ) -> dict[str, Any]:
     """Return the design's report for other `hardware`: what tools found of the old one is gone."""
     report = {
         **design.report_data,
-        **circuit_report(hardware.circuit, target, options),
+        **hardware_report(design.program, None if hardware is None else hardware.circuit, target, options),
         "options": options,
-        "files": sorted(hardware.files),
+        "files": sorted(files),
         "verification": {},
-        "program": program_report(design.program, hardware.circuit),
     }
     for stale in ("synthesis", "timing"):
         report.pop(stale, None)

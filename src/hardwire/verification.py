@@ -16,6 +16,7 @@ from hardwire.ir.program import Program
 from hardwire.meaning import meaning
 from hardwire.proof.formal import prove
 from hardwire.schedule import Bus
+from hardwire.stimulus import edge_codes, random_codes
 from hardwire.tools import icarus, verilator
 from hardwire.tools.bits import Words, pack, unpack
 from hardwire.tools.netlist import NetlistSimulator
@@ -167,27 +168,3 @@ def packed(buses: Sequence[Bus], codes: Sequence[Ints]) -> dict[str, Words]:
 def unpacked(buses: Sequence[Bus], words: Mapping[str, Words]) -> list[Ints]:
     """Packed words per output bus as codes (N, elements) per port."""
     return [unpack(words[bus.name], bus.widths.tolist(), bus.signed.tolist()) for bus in buses]
-
-
-def random_codes(program: Program, count: int, seed: int = 1) -> list[Ints]:
-    """`count` uniformly random codes within every input's range, int64 (count, elements) per port."""
-    rng = np.random.default_rng(seed)
-    found = []
-    for port in program.inputs:
-        lo, hi = program.port_range(port)
-        found.append(rng.integers(lo, hi, size=(count, len(lo)), endpoint=True))
-    return found
-
-
-def edge_codes(program: Program, count: int = 256, seed: int = 2) -> list[Ints]:
-    """Corners of the input box: all lowest, all highest, and random mixtures of both with zero."""
-    rng = np.random.default_rng(seed)
-    found = []
-    for port in program.inputs:
-        lo, hi = program.port_range(port)
-        zero = np.clip(0, lo, hi)
-        choice = rng.integers(0, 3, size=(count, len(lo)))
-        codes = np.choose(choice, [lo[None, :], zero[None, :], hi[None, :]]).astype(np.int64)
-        codes[0], codes[1], codes[2] = lo, hi, zero
-        found.append(codes)
-    return found

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from hardwire.backends import Source
 from hardwire.backends._bench import words
 from hardwire.backends.verilog import emit
 from hardwire.fixed import Ints
@@ -48,7 +49,7 @@ def icarus() -> str:
 
 def check(circuit: Circuit, program: Program, inputs: list[Ints], outputs: list[Ints], folder: Path) -> None:
     """Stream vectors with bubbles; every answer must come `latency` cycles after its vector, and nothing else."""
-    text = emit(circuit, program, "dut")["dut.v"]
+    text = emit(Source.scheduled("dut", program, circuit))["dut.v"]
     (folder / "dut.v").write_text(text)
     rng = np.random.default_rng(len(text))
     sent = list(zip(*(words(bus, x) for bus, x in zip(circuit.inputs, inputs, strict=True)), strict=True))

@@ -15,7 +15,7 @@ import pytest
 from flat_programs import program_of, random_kernel, vectors_for
 from icarus_stream import check, icarus
 
-from hardwire.backends import BackendError, backend, backends
+from hardwire.backends import BackendError, Source, backend, backends
 from hardwire.backends._names import legal
 from hardwire.backends.verilog import emit
 from hardwire.errors import DataError, InternalError
@@ -56,7 +56,7 @@ def circuit_of(program: Program, depth: int, clock: float = 100.0) -> Circuit:
 @pytest.mark.parametrize(("make", "depth"), [(neuron, 2), (activations, 0)], ids=["neuron", "activations"])
 def test_golden(make, depth: int, request: pytest.FixtureRequest) -> None:
     program = make()
-    files = emit(circuit_of(program, depth), program, program.name)
+    files = emit(Source.scheduled(program.name, program, circuit_of(program, depth)))
     for name in (f"{program.name}.v", "ports.json", f"{program.name}.lpf", f"{program.name}.xdc"):
         golden = GOLDENS / program.name / name
         if request.config.getoption("--update-goldens", default=False):
@@ -67,7 +67,7 @@ def test_golden(make, depth: int, request: pytest.FixtureRequest) -> None:
 
 def test_the_same_input_gives_the_same_bytes() -> None:
     program = program_of(random_kernel(7, ops=80))
-    first, second = (emit(circuit_of(program, 4), program, "k") for _ in range(2))
+    first, second = (emit(Source.scheduled("k", program, circuit_of(program, 4))) for _ in range(2))
     assert first == second
 
 
@@ -115,7 +115,7 @@ def test_hostile_layer_names(tmp_path: Path) -> None:
 def test_bad_module_names(name: str) -> None:
     program = neuron()
     with pytest.raises(BackendError, match="cannot be used in Verilog"):
-        emit(circuit_of(program, 1), program, name)
+        emit(Source.scheduled(name, program, circuit_of(program, 1)))
 
 
 def test_unknown_backend_lists_the_known() -> None:
@@ -126,7 +126,7 @@ def test_unknown_backend_lists_the_known() -> None:
 
 def test_ports_are_described() -> None:
     program = activations()
-    layout = json.loads(emit(circuit_of(program, 0), program, "act")["ports.json"])
+    layout = json.loads(emit(Source.scheduled("act", program, circuit_of(program, 0)))["ports.json"])
     assert [bus["bus"] for bus in layout["inputs"]] == ["x0", "x1"]
     assert [bus["bus"] for bus in layout["outputs"]] == ["y0", "y1"]
     assert layout["inputs"][0]["elements"] == [
@@ -138,7 +138,7 @@ def test_ports_are_described() -> None:
 def test_vectors_out_of_range_are_refused() -> None:
     program = neuron()
     with pytest.raises(DataError, match=r"port 'in0': code 9 of element 0 is outside \[-8, 7\]"):
-        emit(circuit_of(program, 0), program, "n", ([np.array([[9, 0, 0]])], [np.array([[0]])]))
+        emit(Source.scheduled("n", program, circuit_of(program, 0), ([np.array([[9, 0, 0]])], [np.array([[0]])])))
 
 
 def test_leftover_linear_is_named() -> None:
@@ -162,7 +162,7 @@ def test_large_designs_are_written_in_seconds() -> None:
     circuit_of(neuron(), 1)  # The compiled loops are loaded.
     start = time.process_time()
     circuit = schedule(program, "ecp5-85k", clock_mhz=100)
-    text = emit(circuit, program, "big")["big.v"]
+    text = emit(Source.scheduled("big", program, circuit))["big.v"]
     assert text.count("\n") > 20_000
     assert time.process_time() - start < 15
 
@@ -172,7 +172,7 @@ def test_verilator_finds_nothing_to_complain_about(tmp_path: Path) -> None:
     lint = pytest.importorskip("hardwire.tools.verilator").lint
     for seed in (1, 2, 3):
         program = program_of(random_kernel(seed, ops=80))
-        (tmp_path / "k.v").write_text(emit(circuit_of(program, 3), program, "k")["k.v"])
+        (tmp_path / "k.v").write_text(emit(Source.scheduled("k", program, circuit_of(program, 3)))["k.v"])
         assert lint([tmp_path / "k.v"], "k", workdir=tmp_path / str(seed)) == []
 
 
@@ -182,7 +182,7 @@ def test_yosys_reads_it_and_keeps_one_carry_chain_an_adder(tmp_path: Path) -> No
 
     program = neuron()
     circuit = circuit_of(program, 2)
-    (tmp_path / "neuron.v").write_text(emit(circuit, program, "neuron")["neuron.v"])
+    (tmp_path / "neuron.v").write_text(emit(Source.scheduled("neuron", program, circuit))["neuron.v"])
     result = synthesise([tmp_path / "neuron.v"], "neuron", workdir=tmp_path / "synth")
     assert result.resources["dsp"] == 0
     estimate = circuit.estimate()
@@ -203,7 +203,7 @@ def test_the_written_bench_runs(broken: bool, tmp_path: Path) -> None:
     outputs = run(program, inputs)
     if broken:
         outputs[1][17, 0] = int(outputs[1][17, 0] == 0)
-    for name, text in emit(circuit, program, "act", (inputs, outputs)).items():
+    for name, text in emit(Source.scheduled("act", program, circuit, (inputs, outputs))).items():
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_text(text)
     environment = {**os.environ, "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}

@@ -2,7 +2,7 @@
 
 All of it is discovered: a layer by its file in `hardwire.layers`, a back end by its file in `hardwire.backends`, a
 simulator by a `simulate` function in a module of `hardwire.tools` (`SUFFIXES` says which files it takes, Verilog if it
-says nothing).
+says nothing), or by `run_codes` where it runs C++ instead of clock cycles.
 """
 
 from __future__ import annotations
@@ -28,7 +28,9 @@ from hardwire.ir import interpreter
 from hardwire.layers import known_layers
 from hardwire.layers._base import Example
 from hardwire.network.graph import Network
-from hardwire.verification import edge_codes, packed, random_codes, unpacked
+from hardwire.schedule.circuit import bus_names
+from hardwire.stimulus import edge_codes, random_codes
+from hardwire.verification import packed, unpacked
 
 ALL = "all layers"
 
@@ -68,7 +70,7 @@ class Case:
     def __init__(self, network: Network, vectors: int = 200, language: str = "verilog", **options: Any) -> None:
         self.network = network
         self.design: Design = hw.compile(network, backend=language, **options)
-        program = self.design.flat
+        program = self.design.program
         corners = zip(edge_codes(program, 60), random_codes(program, vectors - 60), strict=True)
         self.codes: list[Ints] = [np.concatenate(pair) for pair in corners]
         self.inputs = [
@@ -89,7 +91,7 @@ class Case:
 
     def check(self, engine: str, found: list[Ints]) -> None:
         """Assert that an engine's codes are the interpreter's, naming the examples that differ."""
-        outputs = self.design.flat.outputs
+        outputs = self.design.program.outputs
         different = [
             f"{port.name}: {np.count_nonzero(np.any(ours != theirs, axis=1))} of {len(ours)} vectors"
             for port, ours, theirs in zip(outputs, found, self.answers, strict=True)
@@ -100,6 +102,8 @@ class Case:
     def simulate(self, simulator: str, folder: Path, *, gaps: float = 0.25) -> list[Ints]:
         """Codes from a simulator that streams the vectors with gaps and a reset on the way; skips if it is missing."""
         module = simulators()[simulator]
+        if hasattr(module, "run_codes"):
+            return self._run_codes(module, folder)
         circuit = self.design.circuit
         sources = []
         for name in simulated_files(self.design.files, module):
@@ -124,6 +128,19 @@ class Case:
             pytest.skip(str(error))
         return unpacked(circuit.outputs, result.outputs)
 
+    def _run_codes(self, module: ModuleType, folder: Path) -> list[Ints]:
+        program = self.design.program
+        inputs = dict(zip(bus_names("x", len(program.inputs)), self.codes, strict=True))
+        outputs = {
+            name: len(port.index)
+            for name, port in zip(bus_names("y", len(program.outputs)), program.outputs, strict=True)
+        }
+        try:
+            result = module.run_codes(self.design.files, inputs, outputs, workdir=folder)
+        except MissingToolError as error:
+            pytest.skip(str(error))
+        return [result.outputs[name] for name in outputs]
+
 
 @cache
 def case(kind: str, language: str = "verilog") -> Case:
@@ -136,12 +153,14 @@ def simulators() -> dict[str, ModuleType]:
     """Modules of `hardwire.tools` that simulate, by name."""
     names = [info.name for info in pkgutil.iter_modules(hardwire.tools.__path__) if not info.name.startswith("_")]
     modules = {name: importlib.import_module(f"hardwire.tools.{name}") for name in names}
-    return {name: module for name, module in modules.items() if callable(getattr(module, "simulate", None))}
+    return {
+        name: module for name, module in modules.items() if hasattr(module, "simulate") or hasattr(module, "run_codes")
+    }
 
 
 def simulated_files(files: Any, simulator: ModuleType) -> list[str]:
     """The sources, of all that a back end wrote, that a simulator takes."""
-    suffixes = getattr(simulator, "SUFFIXES", (".v",))
+    suffixes = getattr(simulator, "SUFFIXES", (".cpp",) if hasattr(simulator, "run_codes") else (".v",))
     return [name for name in files if Path(name).suffix in suffixes and not name.startswith("tb/")]
 
 

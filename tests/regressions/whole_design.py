@@ -14,7 +14,7 @@ from hardwire.network.graph import Network
 from hardwire.network.reference import forward
 from hardwire.proof.formal import prove
 from hardwire.quantiser import Quantiser
-from hardwire.verification import edge_codes, random_codes
+from hardwire.stimulus import edge_codes, random_codes
 
 
 def of(kind: str, rounding: Rounding = Rounding.RND, overflow: Overflow = Overflow.SAT) -> dict[str, Any]:

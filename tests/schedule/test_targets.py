@@ -10,6 +10,7 @@ import pytest
 from flat_programs import program_of, random_kernel
 from test_pipeline import tree
 
+from hardwire.backends import Source
 from hardwire.backends.verilog import emit
 from hardwire.fixed import Rounding
 from hardwire.ir.builder import KernelBuilder
@@ -86,7 +87,7 @@ def test_estimates_against_synthesis(kind: str, tmp_path: Path) -> None:
         program = program_of(builder.build([builder.clamp(v, 0, 31) for v in rounded]))
     timing = Timing.of(program, target())
     circuit = build(timing, timing.least_budget(1), 50.0)
-    (tmp_path / "k.v").write_text(emit(circuit, program, "k")["k.v"])
+    (tmp_path / "k.v").write_text(emit(Source.scheduled("k", program, circuit))["k.v"])
     result = synthesise([tmp_path / "k.v"], "k", workdir=tmp_path / "synth")
     sites = result.resources["lut"] + 2 * result.resources["carry"]
     chains = sum(1 for op in circuit.kernel if op.code.name in ("ADD", "SUB", "ROUND"))

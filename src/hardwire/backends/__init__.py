@@ -1,26 +1,74 @@
 """Back ends: one file an output language, found by its presence in this folder.
 
-A back end module has `NAME` and `emit(circuit, program, name, vectors=None) -> dict[file name, text]`.
+A back end module has `NAME`, `TITLE` (a line for people) and `emit(source) -> dict[file name, text]`; one that writes
+from the Program alone, before any schedule, says `FROM_PROGRAM = True`.
 """
 
 from __future__ import annotations
 
 import importlib
 import pkgutil
+from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import cache
 from types import ModuleType
 
 from hardwire.errors import HardwireError
+from hardwire.fixed import Ints
 from hardwire.ir.program import Program
 from hardwire.schedule.circuit import Circuit
+from hardwire.targets import Target
 
-__all__ = ["BackendError", "backend", "backends", "emit"]
+__all__ = ["BackendError", "Source", "Vectors", "backend", "backends", "emit", "from_program"]
+
+Vectors = tuple[Sequence[Ints], Sequence[Ints]]
+"""Codes of the input ports and of the output ports, int64 (N, elements) each."""
 
 
 class BackendError(HardwireError):
     """No such back end, or a name that its language cannot hold."""
 
     exit_code = 2
+
+
+@dataclass(frozen=True, eq=False)
+class Source:
+    """What a back end writes from: one compiled design.
+
+    `program` has the model's loops and one LINEAR a neuron. `circuit` is the schedule of its fully parallel, solved
+    form `flat`; None for a design that was never scheduled. `vectors` are for the test bench.
+    """
+
+    name: str
+    """Of the hardware module or function, an identifier in every language."""
+    program: Program
+    target: Target
+    clock_mhz: float
+    circuit: Circuit | None = None
+    flat: Program | None = None
+    vectors: Vectors | None = None
+
+    @classmethod
+    def scheduled(
+        cls,
+        name: str,
+        flat: Program,
+        circuit: Circuit,
+        vectors: Vectors | None = None,
+        program: Program | None = None,
+    ) -> Source:
+        """Return the source of a circuit and the flat Program that it computes."""
+        return cls(name, program or flat, circuit.target, circuit.clock_mhz, circuit, flat, vectors)
+
+    @property
+    def schedule(self) -> tuple[Circuit, Program]:
+        """The circuit and its flat Program. Raises `BackendError` for a design that was never scheduled."""
+        if self.circuit is None or self.flat is None:
+            raise BackendError(
+                f"design {self.name!r} has no circuit: its back end writes from the Program alone",
+                hint="compile it with --backend verilog",
+            )
+        return self.circuit, self.flat
 
 
 @cache
@@ -43,7 +91,12 @@ def backend(name: str) -> ModuleType:
         raise BackendError(f"back end {name!r} is unknown", hint=f"one of {', '.join(backends())}") from None
 
 
-def emit(circuit: Circuit, program: Program, name: str, language: str = "verilog") -> dict[str, str]:
-    """Write `circuit` as module `name`; returns file name → text, byte-identical for the same input."""
-    files: dict[str, str] = backend(language).emit(circuit, program, name)
+def from_program(name: str) -> bool:
+    """Whether that back end needs no circuit."""
+    return bool(getattr(backend(name), "FROM_PROGRAM", False))
+
+
+def emit(source: Source, language: str = "verilog") -> dict[str, str]:
+    """Write a design in a language; returns file name → text, byte-identical for the same input."""
+    files: dict[str, str] = backend(language).emit(source)
     return files

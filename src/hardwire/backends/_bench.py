@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import numpy as np
 
+from hardwire.backends import Vectors
 from hardwire.errors import DataError
 from hardwire.fixed import Ints
 from hardwire.schedule.circuit import Bus, Circuit
-
-Vectors = tuple[Sequence[Ints], Sequence[Ints]]
-"""Codes of the input ports and of the output ports, int64 (N, elements) each."""
 
 _TEST = '''"""Test bench of {name}: streams vectors back to back and with gaps, checks values and latency.
 

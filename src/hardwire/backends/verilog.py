@@ -12,8 +12,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from hardwire.backends import BackendError
-from hardwire.backends._bench import Vectors, bench_files
+from hardwire.backends import BackendError, Source
+from hardwire.backends._bench import bench_files
 from hardwire.backends._bits import Bits, literal
 from hardwire.backends._expressions import Expressions, address_bits
 from hardwire.backends._names import comment
@@ -22,6 +22,7 @@ from hardwire.ir.program import Program, fraction_bits
 from hardwire.schedule.circuit import Bus, Circuit
 
 NAME = "verilog"
+TITLE = "Verilog-2001: one pipelined module, fixed latency"
 
 RESERVED = frozenset(
     """
@@ -38,12 +39,12 @@ RESERVED = frozenset(
 """Key words of Verilog and SystemVerilog that an identifier of this kind could meet."""
 
 
-def emit(circuit: Circuit, program: Program, name: str, vectors: Vectors | None = None) -> dict[str, str]:
+def emit(source: Source) -> dict[str, str]:
     """Write the module, its port layout, clock constraints and a test bench; returns file name → text.
 
-    `vectors`: integer codes (N, elements) for each input and for each output port, expected values, for the bench.
-    Raises `BackendError` for a name that is no Verilog identifier.
+    Raises `BackendError` for a name that is no Verilog identifier, and for a design without a circuit.
     """
+    name, (circuit, flat) = source.name, source.schedule
     if not re.fullmatch(r"[A-Za-z][A-Za-z0-9_]*", name) or name in RESERVED:
         raise BackendError(
             f"module name {name!r} cannot be used in Verilog", hint="letters, digits and underscores, a letter first"
@@ -52,11 +53,11 @@ def emit(circuit: Circuit, program: Program, name: str, vectors: Vectors | None 
     clock = f"create_clock -name clk -period {period:.3f} [get_ports clk]\n"
     return {
         f"{name}.v": module(circuit, name),
-        "ports.json": json.dumps(port_layout(circuit, program, name), indent=1) + "\n",
+        "ports.json": json.dumps(port_layout(circuit, flat, name), indent=1) + "\n",
         f"{name}.lpf": f'FREQUENCY PORT "clk" {circuit.clock_mhz:g} MHZ;\n',
         f"{name}.xdc": clock,
         f"{name}.sdc": clock,
-        **bench_files(circuit, name, vectors),
+        **bench_files(circuit, name, source.vectors),
     }
 
 

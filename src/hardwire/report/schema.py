@@ -41,7 +41,7 @@ def compile_report(
         "name": network.name,
         "source": {"format": None, "sha256": None, **network.source},
         "options": dict(options),
-        **_hardware(program, circuit, target, options),
+        **hardware_report(program, circuit, target, options),
         "network": network_rows(network),
         "verification": {},
         "files": files,
@@ -53,10 +53,15 @@ def compile_report(
     return report
 
 
-def _hardware(program: Program, circuit: Circuit | None, target: Target, options: Mapping[str, Any]) -> dict[str, Any]:
+def hardware_report(
+    program: Program, circuit: Circuit | None, target: Target, options: Mapping[str, Any]
+) -> dict[str, Any]:
+    """Return the parts that depend on the target and the schedule; without a circuit, what is known before one."""
     if circuit is None:
         return {
             "target": target.name,
+            "clock_mhz": options["clock_mhz"] or target.clock_mhz,
+            "contract": {key: options[key] for key in ("clock_mhz", "latency_ns", "latency_cycles")},
             "program": _looped(program),
             "estimate": {"lut": round(rough_luts(program, target)), "rough": True},
         }

@@ -239,13 +239,16 @@ def buses_of(program: Program) -> tuple[tuple[Bus, ...], tuple[Bus, ...]]:
         )
         return Bus(name, port, elements)
 
-    def names(letter: str, count: int) -> list[str]:
-        return [letter] if count == 1 else [f"{letter}{i}" for i in range(count)]
-
+    inputs, outputs = (bus_names("x", len(program.inputs)), bus_names("y", len(program.outputs)))
     return (
-        tuple(bus(n, p, True) for n, p in zip(names("x", len(program.inputs)), program.inputs, strict=True)),
-        tuple(bus(n, p, False) for n, p in zip(names("y", len(program.outputs)), program.outputs, strict=True)),
+        tuple(bus(name, port, True) for name, port in zip(inputs, program.inputs, strict=True)),
+        tuple(bus(name, port, False) for name, port in zip(outputs, program.outputs, strict=True)),
     )
+
+
+def bus_names(letter: str, count: int) -> list[str]:
+    """Names of buses and C++ arguments: `x` for inputs and `y` for outputs, numbered where there are several."""
+    return [letter] if count == 1 else [f"{letter}{i}" for i in range(count)]
 
 
 def verify_circuit(circuit: Circuit, after: str = "scheduling") -> None:
