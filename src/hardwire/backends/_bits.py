@@ -1,33 +1,21 @@
-"""Verilog expressions for bits of a value: every extension is written out, so that all tools agree on it.
-
-No expression depends on Verilog's own sign rules, except a few that name `$signed` on both sides.
-"""
+"""Expressions for bits of a value: every extension is written out, so that all tools agree on it."""
 
 from __future__ import annotations
 
 import numpy as np
 
+from hardwire.backends._language import Language
 from hardwire.backends._names import signal_names
 from hardwire.schedule.circuit import Circuit, joined
 from hardwire.targets._facts import fixed_above, trailing_zeros
 
 
-def literal(value: int, bits: int) -> str:
-    """Return the low `bits` bits of `value` as a sized literal."""
-    value &= (1 << bits) - 1
-    return f"{bits}'d{value}" if value < 10 else f"{bits}'h{value:x}"
-
-
-def concat(parts: list[str]) -> str:
-    """Return `{high, …, low}`, or the only part."""
-    return parts[0] if len(parts) == 1 else "{" + ", ".join(parts) + "}"
-
-
 class Bits:
     """Names and bits of a circuit's values, as plain Python lists for speed."""
 
-    def __init__(self, circuit: Circuit) -> None:
+    def __init__(self, circuit: Circuit, language: Language) -> None:
         kernel = circuit.kernel
+        self.language = language
         self.names = signal_names(circuit)
         self.width: list[int] = kernel.widths.tolist()
         self.lo: list[int] = kernel.lo.tolist()
@@ -55,28 +43,29 @@ class Bits:
 
     def of(self, v: int, stage: int, low: int, count: int) -> str:
         """Bits `low … low + count - 1` of value `v` in `stage`, its sign (or zeros) continued without end."""
+        language = self.language
         if self.lo[v] == self.hi[v]:
-            return literal(self.lo[v] >> low, count)
+            return language.literal(self.lo[v] >> low, count)
         if v in self.joined:
             value, width, constant = self.joined[v]
             below = max(0, min(count, width - low))
-            parts = [literal(constant >> (low + below), count - below)] if count > below else []
-            return concat([*parts, self.of(value, stage, low, below)] if below else parts)
+            parts = [language.literal(constant >> (low + below), count - below)] if count > below else []
+            return language.concat([*parts, self.of(value, stage, low, below)] if below else parts)
         shift = self.shift[v]
         if shift:
             root = self.root[v]
             if low >= shift:
                 return self.of(root, stage, low - shift, count)
             if low + count <= shift:
-                return literal(0, count)
-            return concat([self.of(root, stage, 0, low + count - shift), literal(0, shift - low)])
+                return language.literal(0, count)
+            return language.concat([self.of(root, stage, 0, low + count - shift), language.literal(0, shift - low)])
         v = self.root[v]
         fixed = self.fixed[v]
         if low + count > fixed:
             # Bits that the whole range shares.
             below = max(0, fixed - low)
-            known = literal(self.lo[v] >> (low + below), count - below)
-            return concat([known, self.of(v, stage, low, below)]) if below else known
+            known = language.literal(self.lo[v] >> (low + below), count - below)
+            return language.concat([known, self.of(v, stage, low, below)]) if below else known
         name, width = self.name(v, stage), self.width[v]
         top = width - 1
         above = low + count - width
@@ -84,19 +73,19 @@ class Bits:
         if above > 0:
             extended = min(above, count)
             if self.lo[v] >= 0:
-                parts.append(literal(0, extended))
+                parts.append(language.literal(0, extended))
             else:
-                sign = name if width == 1 else f"{name}[{top}]"
-                parts.append(sign if extended == 1 else f"{{{extended}{{{sign}}}}}")
+                sign = name if width == 1 else language.bit(name, top)
+                parts.append(sign if extended == 1 else language.repeat(sign, extended))
         if low < width:
             high = min(low + count, width) - 1
             if low == 0 and high == top:
                 parts.append(name)
             elif low == high:
-                parts.append(f"{name}[{low}]")
+                parts.append(language.bit(name, low))
             else:
-                parts.append(f"{name}[{high}:{low}]")
-        return concat(parts)
+                parts.append(language.part(name, high, low))
+        return language.concat(parts)
 
     def sign(self, v: int, stage: int) -> str:
         """The sign bit; a literal 0 for a value that is never negative."""
@@ -105,7 +94,7 @@ class Bits:
     def any(self, v: int, stage: int, low: int, count: int) -> str:
         """Whether any of these bits is 1, as one bit."""
         bits = self.of(v, stage, low, count)
-        return bits if count == 1 else f"(|{bits})"
+        return bits if count == 1 else self.language.any(bits, count)
 
     def extended(self, v: int, stage: int, signed: bool) -> str:
         """The whole value, with a leading 0 if it must be read as signed and isn't."""
