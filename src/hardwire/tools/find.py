@@ -74,7 +74,7 @@ class Tool:
     @property
     def variable(self) -> str:
         """The environment variable that overrides the search: a program, or a command line."""
-        return "HARDWIRE_" + re.sub(r"\W", "_", self.name).upper()
+        return "HARDWIRE_" + re.sub(r"\W", "_", self.name.replace("+", "x")).upper()
 
     def find(self) -> Found:
         """Find the tool. Raises `MissingToolError`, which names the package and the variable."""
