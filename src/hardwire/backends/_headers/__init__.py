@@ -12,9 +12,15 @@ from functools import cache
 from importlib.resources import files
 
 _FLAVOURS = {
-    "vitis": ("hw_int.h", "ap_int.h"),
-    "oneapi": ("hw_int.h", "ac_int.h"),
-    "catapult": ("hw_int.h", "ac_int.h"),
+    "vitis": ("hw_int.h", "ap_int.h", "ap_axi_sdata.h", "hls_stream.h"),
+    "oneapi": (
+        "hw_int.h",
+        "ac_int.h",
+        "sycl/sycl.hpp",
+        "sycl/ext/intel/fpga_extensions.hpp",
+        "sycl/ext/intel/ac_types/ac_int.hpp",
+    ),
+    "catapult": ("hw_int.h", "ac_int.h", "ac_channel.h", "mc_scverify.h"),
 }
 
 FLAVOURS = tuple(_FLAVOURS)
