@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
+import numpy as np
+
 from hardwire.backends._bits import Bits
 from hardwire.errors import InternalError
 from hardwire.fixed import MAX_BITS, Ints, Rounding, width_of
@@ -28,6 +30,12 @@ class Table:
     entries: Ints
     address: int
     width: int
+
+    @property
+    def rest(self) -> int:
+        """The most frequent entry: what addresses out of reach may read."""
+        values, counts = np.unique(self.entries, return_counts=True)
+        return int(values[np.argmax(counts)])
 
 
 class Expressions:

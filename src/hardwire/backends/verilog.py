@@ -8,8 +8,6 @@ from __future__ import annotations
 
 import re
 
-import numpy as np
-
 from hardwire.backends import BackendError, Source
 from hardwire.backends._bench import bench_files
 from hardwire.backends._bits import Bits
@@ -100,10 +98,7 @@ def _valid_chain(latency: int) -> list[str]:
 def _functions(expressions: Expressions) -> list[str]:
     lines, literal = [], _LANGUAGE.literal
     for table in expressions.tables():
-        # Addresses out of reach read the most frequent entry.
-        values, counts = np.unique(table.entries, return_counts=True)
-        rest = int(values[np.argmax(counts)])
-        name, address, width = table.name, table.address, table.width
+        name, address, width, rest = table.name, table.address, table.width, table.rest
         lines += [f"function [{width - 1}:0] {name};", f"    input [{address - 1}:0] code;", "    case (code)"]
         for code, entry in enumerate(table.entries.tolist(), table.low):
             if entry != rest:

@@ -10,10 +10,10 @@ from pathlib import Path
 import numpy as np
 
 from hardwire.errors import DataError, VerificationError
-from hardwire.tools.bits import Words, words_per
+from hardwire.tools.bits import Words
 from hardwire.tools.find import Tool
 from hardwire.tools.process import Progress, run
-from hardwire.tools.streams import SimulationResult, cycle_words, schedule, split_ports
+from hardwire.tools.streams import SimulationResult, cycle_words, hex_lines, hex_words, schedule, split_ports
 
 TOOL = Tool(
     name="iverilog",
@@ -102,7 +102,7 @@ def simulate(
         (folder / "bench.v").write_text(_bench(top, input_widths, output_widths, plan.cycles))
         (folder / "control").write_text("\n".join(str(value) for value in control.tolist()) + "\n")
         for name, width in input_widths.items():
-            (folder / f"in-{name}").write_text(_hex_lines(cycle_words(inputs[name], width, plan, seed), width))
+            (folder / f"in-{name}").write_text(hex_lines(cycle_words(inputs[name], width, plan, seed), width))
         run(
             [*compiler.command, "-g2005", "-o", "bench.vvp", "-s", "hardwire_bench", "bench.v", *sources],
             cwd=folder,
@@ -125,7 +125,7 @@ def simulate(
             where = next((i for i, bit in enumerate(seen) if i and bit in "xz"), len(seen))
             raise VerificationError(f"out_valid is unknown at cycle {where} of {plan.cycles}: reset does not reach it")
         plan.check(np.frombuffer(seen.encode(), np.uint8) == ord("1"))
-        outputs = {n: _words((folder / f"out-{n}").read_text(), n, w, count) for n, w in output_widths.items()}
+        outputs = {n: hex_words((folder / f"out-{n}").read_text(), n, w, count) for n, w in output_widths.items()}
     return SimulationResult(
         outputs, plan.cycles, built - begin, time.monotonic() - built, f"iverilog {compiler.version}"
     )
@@ -150,20 +150,3 @@ def _bench(top: str, inputs: Mapping[str, int], outputs: Mapping[str, int], cycl
         files="".join(f", file_{name}" for name in outputs),
         **{key: "\n".join(value) for key, value in lines.items()},
     )
-
-
-def _hex_lines(words: Words, width: int) -> str:
-    digits = (width + 3) // 4
-    text = np.ascontiguousarray(words[:, ::-1]).astype(">u8").tobytes().hex()
-    step = words.shape[1] * 16
-    return "\n".join(text[i + step - digits : i + step] for i in range(0, len(text), step)) + "\n"
-
-
-def _words(text: str, name: str, width: int, count: int) -> Words:
-    lines = text.split()
-    for vector, line in enumerate(lines):
-        if not set(line) <= set("0123456789abcdef"):
-            raise VerificationError(f"output {name!r} has unknown bits for vector {vector}: {line}")
-    columns = words_per(width)
-    data = bytes.fromhex("".join(line.rjust(16 * columns, "0") for line in lines))
-    return np.frombuffer(data, ">u8").astype(np.uint64).reshape(count, columns)[:, ::-1].copy()

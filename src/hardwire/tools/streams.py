@@ -162,6 +162,25 @@ def cycle_words(words: Words, width: int, plan: Schedule, seed: int = 0) -> Word
     return rows
 
 
+def hex_lines(words: Words, width: int) -> str:
+    """Words (N, …) as text: a hexadecimal number of all digits that the width takes a line."""
+    digits = (width + 3) // 4
+    text = np.ascontiguousarray(words[:, ::-1]).astype(">u8").tobytes().hex()
+    step = words.shape[1] * 16
+    return "\n".join(text[i + step - digits : i + step] for i in range(0, len(text), step)) + "\n"
+
+
+def hex_words(text: str, name: str, width: int, count: int) -> Words:
+    """Words (count, …) from such text, of the output `name`; raises `VerificationError` where bits are unknown."""
+    lines = text.split()
+    for vector, line in enumerate(lines):
+        if not set(line) <= set("0123456789abcdef"):
+            raise VerificationError(f"output {name!r} has unknown bits for vector {vector}: {line}")
+    columns = words_per(width)
+    data = bytes.fromhex("".join(line.rjust(16 * columns, "0") for line in lines))
+    return np.frombuffer(data, ">u8").astype(np.uint64).reshape(count, columns)[:, ::-1].copy()
+
+
 @dataclass(frozen=True)
 class SimulationResult:
     """The answers of a simulated module, one for each vector, in order."""
