@@ -215,7 +215,7 @@ def test_what_is_no_model(model: Any) -> None:
 
 def test_the_name_reaches_the_hardware(path: Path) -> None:
     design = hw.compile(path, name="42 µ-jets/b")
-    assert (design.name, design.module) == ("42 µ-jets/b", "m_42___jets_b")
+    assert (design.name, design.module) == ("42 µ-jets/b", "m_42_jets_b")
     assert any(f"module {design.module}" in text for text in design.files.values())
     assert design.report()["name"] == "42 µ-jets/b"
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import secrets
 import shutil
 import tempfile
@@ -16,7 +17,6 @@ from typing import Any
 import numpy as np
 
 from hardwire import backends
-from hardwire.backends.verilog import RESERVED
 from hardwire.calibrate import check_data
 from hardwire.emulate import Emulator, compile_program
 from hardwire.errors import DataError, HardwireError, ModelError
@@ -287,8 +287,9 @@ def build_folder(path: str | Path) -> Path:
 def module_name(name: str) -> str:
     """A model's name as an identifier that every hardware language takes; reserved words get `m_` in front."""
     # Files are named after the module: file systems take 255 characters, with what is put in front and behind.
-    plain = "".join(c if c.isascii() and (c.isalnum() or c == "_") else "_" for c in name)[:100] or "model"
-    return plain if plain[0].isalpha() and plain not in RESERVED else f"m_{plain}"
+    # VHDL has neither double underscores nor any at an end.
+    plain = re.sub(r"[^A-Za-z0-9]+", "_", name)[:100].strip("_") or "model"
+    return plain if plain[0].isalpha() and plain.lower() not in backends.reserved() else f"m_{plain}"
 
 
 class _Folder:

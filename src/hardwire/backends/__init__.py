@@ -1,7 +1,7 @@
 """Back ends: one file an output language, found by its presence in this folder.
 
 A back end module has `NAME`, `TITLE` (a line for people) and `emit(source) -> dict[file name, text]`; one that writes
-from the Program alone, before any schedule, says `FROM_PROGRAM = True`.
+from the Program alone, before any schedule, says `FROM_PROGRAM = True`. `RESERVED` are words that cannot name a module.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from hardwire.ir.program import Program
 from hardwire.schedule.circuit import Circuit
 from hardwire.targets import Target
 
-__all__ = ["BackendError", "Source", "Vectors", "backend", "backends", "emit", "from_program"]
+__all__ = ["BackendError", "Source", "Vectors", "backend", "backends", "emit", "from_program", "reserved"]
 
 Vectors = tuple[Sequence[Ints], Sequence[Ints]]
 """Codes of the input ports and of the output ports, int64 (N, elements) each."""
@@ -94,6 +94,12 @@ def backend(name: str) -> ModuleType:
 def from_program(name: str) -> bool:
     """Whether that back end needs no circuit."""
     return bool(getattr(backend(name), "FROM_PROGRAM", False))
+
+
+@cache
+def reserved() -> frozenset[str]:
+    """Words, in small letters, that no back end can take for a module: every back end's `RESERVED` together."""
+    return frozenset(word.lower() for module in _registry().values() for word in getattr(module, "RESERVED", ()))
 
 
 def emit(source: Source, language: str = "verilog") -> dict[str, str]:

@@ -30,17 +30,12 @@ RESERVED = frozenset(
     protected pure range record register reject release rem report restrict return rol ror select sequence severity
     shared signal sla sll sra srl strong subtype then to transport type unaffected units until use variable view vmode
     vprop vunit wait when while with xnor xor
-    """.split()  # noqa: SIM905
-)
-"""Key words of VHDL-2008 and VHDL-2019, in small letters; VHDL does not tell large ones from them."""
-
-_TAKEN = frozenset(
-    """
     all_ones any_one ieee integer natural numeric_std resize rising_edge rtl signed std std_logic std_logic_1164
     std_logic_vector textio to_integer unsigned work
     """.split()  # noqa: SIM905
 )
-"""Names that the text itself uses, which an entity of the same name would hide."""
+"""Key words of VHDL-2008 and VHDL-2019, which does not tell small letters from large ones; then names that the text
+uses, which an entity of the same name would hide."""
 
 _LINE = 112
 
@@ -51,7 +46,7 @@ def emit(source: Source) -> dict[str, str]:
     Raises `BackendError` for a name that is no VHDL identifier, and for a design without a circuit.
     """
     name, (circuit, flat) = source.name, source.schedule
-    if not re.fullmatch(r"[A-Za-z](_?[A-Za-z0-9])*", name) or name.lower() in RESERVED | _TAKEN:
+    if not re.fullmatch(r"[A-Za-z](_?[A-Za-z0-9])*", name) or name.lower() in RESERVED:
         raise BackendError(
             f"entity name {name!r} cannot be used in VHDL",
             hint="letters, digits and single underscores between them, a letter first, and no word of the language",
