@@ -82,7 +82,7 @@ def _build(project: Project, device: dict[str, str], around: str, constraints: s
         f"    organize_tool_files -tool $tool -file $constraints -module {root} -input_type constraint",
         "}",
         "",
-        "configure_tool -name VERIFYTIMING -params FORMAT:TEXT -params MAX_TIMING_SLOW_LV_HT:1",
+        "configure_tool -name VERIFYTIMING -params FORMAT:XML -params MAX_TIMING_MULTI_CORNER:1",
         "run_tool -name SYNTHESIZE",
         "run_tool -name PLACEROUTE",
         "run_tool -name VERIFYTIMING",
