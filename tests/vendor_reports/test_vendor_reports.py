@@ -130,9 +130,7 @@ def test_vivado_any_numbers(period: float, part: float, lut: int, halves: int):
 
 
 def test_vivado_other_reports():
-    head = texts.vivado_head("report_power")
-    with pytest.raises(VendorReportError, match=r"a report of Vivado's report_power\n  try: report_utilization, or"):
-        parsed("vivado", head)
+    assert not reader("vivado").accepts(Path("power.rpt"), texts.vivado_head("report_power"))
     head = texts.vivado_head("report_utilization") + "\n" + texts.drawn(["Instance", "Module"], [["net", "(top)"]])
     with pytest.raises(VendorReportError, match="not -hierarchical"):
         parsed("vivado", head)
@@ -255,8 +253,12 @@ def test_quartus_unconstrained():
 
 
 def test_quartus_other_reports():
-    with pytest.raises(VendorReportError, match=r"Quartus' report 'Assembler report for net'"):
-        parsed("quartus", texts.quartus_head("Assembler"))
+    for text in (
+        texts.quartus_head("Assembler"),
+        texts.quartus_head("Flow"),
+        "Analysis & Synthesis Status : Successful",
+    ):
+        assert not reader("quartus").accepts(Path("net.asm.rpt"), text)
 
 
 # Libero
@@ -395,9 +397,34 @@ def test_collect_merges_a_run(write, tmp_path: Path):
     assert sorted(found) == ["synthesis", "timing"]
     # The later stage counts, and nothing of the earlier one is left.
     assert (found["synthesis"]["lut"], found["synthesis"]["file"]) == (15973, "utilization.rpt")
-    assert found["timing"]["file"] == "timing_summary.rpt"
+    assert (found["timing"]["file"], found["timing"]["constraint_mhz"]) == ("timing_summary.rpt", 400.0)
+    assert vendor_reports.layers_on_path(found["timing"], ["fc1", "fc", "", "fc1/relu"]) == ["fc1"]
     assert found == collect([tmp_path / "out", tmp_path / "out" / "timing_summary.rpt"])
     assert json.loads(json.dumps(found)) == found
+
+
+def test_a_folder_of_a_run_has_reports_of_parts(write, tmp_path: Path):
+    write("hls/report/csynth.xml", texts.csynth_xml())
+    write("hls/report/net_csynth.xml", texts.csynth_xml())
+    write("hls/report/fc1_csynth.xml", texts.csynth_xml(latency="3").replace(">net<", ">fc1<"))
+    write("hls/report/fc1_csynth.rpt", texts.csynth_report().replace("'net'", "'fc1'"))
+    found = collect([tmp_path / "hls"])
+    assert (found["hls"]["latency"]["cycles"], found["hls"]["file"]) == (9, "csynth.xml")
+    write(
+        "libero/net_pins_max_timing_multi_corner.xml", texts.smarttime_xml([["clk", "5", "200", "-0.5", "slow_lv_lt"]])
+    )
+    write("libero/net_pins_max_timing_slow_lv_ht.xml", texts.smarttime_xml([["clk", "5", "200", "0.5", "slow_lv_ht"]]))
+    write("libero/net_pins_compile_netlist_resources.rpt", SAMPLES["net_pins_compile_netlist_resources.rpt"])
+    write("libero/net_pins_compile_netlist_resources.xml", SAMPLES["net_pins_compile_netlist_resources.xml"])
+    found = collect([tmp_path / "libero"])
+    assert (found["timing"]["wns_ns"], found["synthesis"]["lut"]) == (-0.5, 18912)
+    for name in ("net.fit.summary", "net.fit.rpt", "net.sta.rpt"):
+        write(f"quartus/{name}", SAMPLES[name])
+    write("quartus/net.map.rpt", texts.quartus_usage("Analysis & Synthesis"))
+    write("quartus/net.flow.rpt", texts.quartus_head("Flow"))
+    write("quartus/net.map.summary", "Analysis & Synthesis Status : Successful\n")
+    found = collect([tmp_path / "quartus"])
+    assert (found["synthesis"]["lut"], found["synthesis"]["file"]) == (61002, "net.fit.rpt, net.fit.summary")
 
 
 def test_collect_fills_in_what_a_later_report_leaves_out(write):

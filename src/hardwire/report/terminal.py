@@ -188,10 +188,13 @@ def comparison_table(found: Mapping[str, Any]) -> Group:
 
 def _routed(timing: Mapping[str, Any]) -> str:
     latency = f", latency {timing['latency_ns']:.1f} ns" if timing.get("latency_ns") is not None else ""
+    if timing.get("seed") is None:
+        # A vendor's tool, whose report was collected.
+        return f"{latency} ({timing['tool']})"
     seeds = len(timing.get("fmax_by_seed") or {})
     tried = f", best of {seeds}" if seeds > 1 else ""
     return f"{latency} (seed {timing['seed']}{tried})"
 
 
 def _resources(row: Mapping[str, Any]) -> str:
-    return ", ".join(f"{row[key]:,} {key.upper()}" for key in ("lut", "carry", "ff", "dsp", "bram") if key in row)
+    return ", ".join(f"{row[key]:,} {key.upper()}" for key in ("lut", "alm", "carry", "ff", "dsp", "bram") if key in row)

@@ -9,7 +9,8 @@ characters of its text, and `parse(text) -> dict` with some of the parts
   `stage`, `design`, `part`, `tool`;
 - `hls`: `latency`, `initiation_interval`, `estimate`, `clock_mhz`, `fmax_mhz` as high-level synthesis foresees them.
 
-`parse` raises `VendorReportError` that names line or field; `collect` adds the file.
+`chosen(paths) -> paths`, where a module has it, leaves out those of a folder's reports that tell of a part of the
+design or of a corner alone. `parse` raises `VendorReportError` that names line or field; `collect` adds the file.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ from typing import Any
 
 from hardwire.vendor_reports._text import VendorReportError
 
-__all__ = ["VendorReportError", "collect", "read", "reader", "readers"]
+__all__ = ["VendorReportError", "collect", "layers_on_path", "read", "reader", "readers"]
 
 STAGES = ("synthesised", "placed", "routed")
 """A report of a later stage overrides one of an earlier."""
@@ -57,7 +58,7 @@ def reader(name: str) -> ModuleType:
 def read(path: Path) -> dict[str, Any]:
     """Parse one report, each part with the name of its file; raises `VendorReportError` that names the file."""
     text = _text(path)
-    found = next((module for module in _registry().values() if module.accepts(path, text[:_HEAD])), None)
+    found = _reader_of(path, text)
     if found is None:
         known = "; ".join(module.READS for module in _registry().values())
         raise VendorReportError(f"{str(path)!r} is no report that hardwire reads", hint=f"one of {known}")
@@ -73,8 +74,8 @@ def collect(paths: Iterable[Path | str]) -> dict[str, Any]:
 
     A folder stands for the reports that are read of all files in it. Where several reports tell of one part, the later
     stage counts (routed over placed over synthesised), and earlier ones fill in what it leaves out; reports of one
-    stage must agree. Raises `VendorReportError` for a file that cannot be read, and for reports that contradict each
-    other or are of different designs, with the names of both.
+    stage must agree. The clock that was asked for is `timing.constraint_mhz`. Raises `VendorReportError` for a file
+    that cannot be read, and for reports that contradict each other or are of different designs, with both names.
     """
     found: dict[str, list[dict[str, Any]]] = {name: [] for name in _PARTS}
     files = [file for path in paths for file in _files(Path(path))]
@@ -85,21 +86,45 @@ def collect(paths: Iterable[Path | str]) -> dict[str, Any]:
             found[name].append(part)
     for name in ("design", "part"):
         _one([part for parts in found.values() for part in parts], name)
-    return {name: _merged(name, parts) for name, parts in found.items() if parts}
+    merged = {name: _merged(name, parts) for name, parts in found.items() if parts}
+    if "timing" in merged:
+        # As place & route of hardwire's own names it.
+        merged["timing"]["constraint_mhz"] = merged["timing"].pop("clock_mhz", None)
+    return merged
+
+
+def layers_on_path(timing: Mapping[str, Any], origins: Iterable[str]) -> list[str]:
+    """Which of the layers `origins` (`circuit.kernel.origins`) the critical path passes, by the names of its wires."""
+    plain = {"".join(c if c.isalnum() else "_" for c in origin): origin for origin in origins if origin}
+    found: list[str] = []
+    for step in timing.get("critical_path") or ():
+        for text in (step["cell"], step["net"] or ""):
+            for name, origin in plain.items():
+                if f".{name}_" in f".{text.split('.', 1)[-1]}" and origin not in found:
+                    found.append(origin)
+    return found
 
 
 def _files(path: Path) -> list[Path]:
     if not path.is_dir():
         return [path]
-    found = []
+    found: dict[str, list[Path]] = {}
     for file in sorted(path.rglob("*")):
         if file.is_file() and file.suffix in (".rpt", ".xml", ".summary", ".txt"):
-            head = _text(file)[:_HEAD]
-            if any(module.accepts(file, head) for module in _registry().values()):
-                found.append(file)
+            module = _reader_of(file, _text(file))
+            if module is not None:
+                found.setdefault(module.NAME, []).append(file)
     if not found:
         raise VendorReportError(f"folder {str(path)!r} holds no report that hardwire reads", hint="name the files")
-    return found
+    chosen: list[Path] = []
+    for name, files in found.items():
+        module = reader(name)
+        chosen += module.chosen(files) if hasattr(module, "chosen") else files
+    return chosen
+
+
+def _reader_of(path: Path, text: str) -> ModuleType | None:
+    return next((module for module in _registry().values() if module.accepts(path, text[:_HEAD])), None)
 
 
 def _text(path: Path) -> str:

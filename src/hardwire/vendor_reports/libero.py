@@ -39,12 +39,18 @@ _HEADER = ("Type", "Used", "Total")
 
 
 def accepts(path: Path, head: str) -> bool:
-    """Whether it is a table of 4LUTs, or a report of SmartTime's."""
-    if "SmartTime" in head and re.search(r"Max(?:imum)? Delay Analysis", head):
+    """Whether it is a table of 4LUTs, or SmartTime's report of maximum delays (not that of violations alone)."""
+    if "SmartTime" in head and re.search(r"Timing Report Max(?:imum)? Delay Analysis", head):
         return True
     if head.lstrip().startswith("<"):
         return re.search(r"<cell>\s*4LUT\s*</cell>", head) is not None
     return re.search(r"^\|\s*4LUT\s*\|\s*\d+\s*\|", head, re.MULTILINE) is not None
+
+
+def chosen(paths: list[Path]) -> list[Path]:
+    """Of timing reports the one of all operating conditions, where there is one."""
+    several = [path for path in paths if path.stem.endswith("_max_timing_multi_corner")]
+    return [path for path in paths if path in several or not several or "_max_timing_" not in path.stem]
 
 
 def parse(text: str) -> dict[str, Any]:

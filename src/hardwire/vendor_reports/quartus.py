@@ -51,23 +51,22 @@ _USAGE = {
 
 
 def accepts(path: Path, head: str) -> bool:
-    """Whether a summary's first line or a report's header is Quartus'."""
-    if re.match(r"\s*(Fitter|Analysis & Synthesis) Status :", head):
+    """Whether it is the fitter's summary, or one of three reports of Quartus'."""
+    if re.match(r"\s*Fitter Status :", head):
         return True
-    return re.search(r"^Quartus(?: Prime| II).*Version ", head, re.MULTILINE) is not None
+    made = re.match(r"\s*(?:Fitter|Analysis & Synthesis|Synthesis|(?:TimeQuest )?Timing Analyzer) report for ", head)
+    return made is not None and re.search(r"^Quartus(?: Prime| II).*Version ", head, re.MULTILINE) is not None
 
 
 def parse(text: str) -> dict[str, Any]:
     """Return `synthesis` of a summary, fitter or synthesis report, `timing` of a timing analyser's report."""
     title = next((line.strip() for line in text.splitlines() if line.strip()), "")
-    if re.match(r"(Fitter|Analysis & Synthesis) Status :", title):
+    if title.startswith("Fitter Status :"):
         return {"synthesis": _summary(text)}
     kind = title.split(" report for ")[0]
-    if kind in ("Fitter", "Analysis & Synthesis", "Synthesis"):
-        return {"synthesis": _usage(text, kind)}
-    if kind in ("Timing Analyzer", "TimeQuest Timing Analyzer"):
+    if kind.endswith("Timing Analyzer"):
         return {"timing": _timing(text)}
-    raise VendorReportError(f"this is Quartus' report {title!r}", hint="the .fit.rpt, .map.rpt or .sta.rpt")
+    return {"synthesis": _usage(text, kind)}
 
 
 def _version(text: str) -> str:
@@ -81,14 +80,13 @@ def _summary(text: str) -> dict[str, Any]:
         name, colon, value = words.partition(" : ")
         if colon:
             fields.setdefault(name.strip(), (line, value.strip()))
-    fitted = "Fitter Status" in fields
-    status = fields["Fitter Status" if fitted else "Analysis & Synthesis Status"]
+    status = fields["Fitter Status"]
     if not status[1].startswith("Successful"):
         raise VendorReportError(f"line {status[0]}: the run did not succeed: {status[1]!r}", hint="run Quartus again")
     part = fields.get("Device")
     return {
         **_resources(text, fields, _SUMMARY),
-        "stage": "routed" if fitted else "synthesised",
+        "stage": "routed",
         "design": fields.get("Top-level Entity Name", (0, None))[1],
         "part": None if part is None else part[1],
         "tool": _version(text),

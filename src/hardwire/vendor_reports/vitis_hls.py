@@ -39,6 +39,16 @@ def accepts(path: Path, head: str) -> bool:
     )
 
 
+def chosen(paths: list[Path]) -> list[Path]:
+    """Each function has a report beside the whole design's `csynth.xml`."""
+    whole = {path.parent for path in paths if path.name == "csynth.xml"}
+    return [
+        path
+        for path in paths
+        if path.parent not in whole or not path.stem.endswith("_csynth") or path.name == "csynth.xml"
+    ]
+
+
 def parse(text: str) -> dict[str, Any]:
     """Return `hls`."""
     if text.lstrip().startswith("<"):

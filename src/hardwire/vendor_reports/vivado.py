@@ -38,32 +38,26 @@ _STATES = (("Rout", "routed"), ("postRoute", "routed"), ("Plac", "placed"), ("Sy
 
 
 def accepts(path: Path, head: str) -> bool:
-    """Whether the header is Vivado's."""
-    return "Tool Version" in head and re.search(r"\|\s*Tool Version\s*:\s*Vivado", head) is not None
+    """Whether the header is Vivado's, of one of the two commands."""
+    made = re.search(r"^\|\s*Command\s*:\s*report_(utilization|timing_summary)\b", head, re.MULTILINE)
+    return made is not None and re.search(r"^\|\s*Tool Version\s*:\s*Vivado", head, re.MULTILINE) is not None
 
 
 def parse(text: str) -> dict[str, Any]:
     """Return `synthesis` of a utilisation report, `timing` of a timing summary."""
     text = re.sub(r"[ \t]+$", "", text, flags=re.MULTILINE)
     head = text.splitlines()[:40]
-    command = first_match(r"^\|\s*Command\s*:\s*(\w+)", head) or ""
     version = first_match(r"Tool Version\s*:\s*Vivado v\.?(\S+)", head)
     about: dict[str, Any] = {
         "tool": " ".join(word for word in ("Vivado", version) if word),
         "design": first_match(r"^\|\s*Design\s*:\s*(.+)", head),
         "part": first_match(r"^\|\s*Device\s*:\s*(\S+)", head),
     }
-    if command == "report_utilization" or "Utilization Design Information" in text:
+    if first_match(r"^\|\s*Command\s*:\s*(\w+)", head) == "report_utilization":
         state = first_match(r"^\|\s*Design State\s*:\s*(.+)", head) or ""
         stage = next((name for word, name in _STATES if word in state), None)
         return {"synthesis": {**_utilisation(text), **({"stage": stage} if stage else {}), **about}}
-    if "Design Timing Summary" in text:
-        about["part"] = None if about["part"] is None else about["part"].split()[0]
-        return {"timing": {**_timing(text), **about}}
-    raise VendorReportError(
-        f"this is a report of Vivado's {command or 'unknown command'}",
-        hint="report_utilization, or report_timing_summary",
-    )
+    return {"timing": {**_timing(text), **about}}
 
 
 def _utilisation(text: str) -> dict[str, Any]:
