@@ -197,4 +197,5 @@ def _routed(timing: Mapping[str, Any]) -> str:
 
 
 def _resources(row: Mapping[str, Any]) -> str:
-    return ", ".join(f"{row[key]:,} {key.upper()}" for key in ("lut", "alm", "carry", "ff", "dsp", "bram") if key in row)
+    keys = ("lut", "alm", "carry", "ff", "dsp", "bram")
+    return ", ".join(f"{row[key]:,} {key.upper()}" for key in keys if key in row)
