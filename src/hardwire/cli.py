@@ -263,6 +263,7 @@ def synth(
     from hardwire.compiler import retarget
     from hardwire.design import load
     from hardwire.errors import ContractError
+    from hardwire.report.summary import asked
 
     design = load(build)
     if target is not None and target != design.target.name:
@@ -289,12 +290,67 @@ def synth(
         raise missed
     routed = report["contract"].get("routed")
     if routed is not None and not routed["met"]:
-        asked = report["contract"]
-        wanted = f"{asked['latency_ns']:g} ns" if asked["latency_ns"] is not None else f"{asked['clock_mhz']:g} MHz"
         raise ContractError(
             f"place & route reached {routed['fmax_mhz']:.1f} MHz, {routed['latency_ns']:.1f} ns; "
-            f"the contract says {wanted}",
+            f"the contract says {asked(report)}",
             hint="more --seeds, or compile again with a tighter --latency-ns so that more is left over",
+        )
+
+
+@app.command()
+def export(
+    build: Build,
+    output: Annotated[Path, typer.Option("-o", "--output", help="Folder to write.")],
+    project: Annotated[
+        str | None, typer.Option(help="Vendor project or packaging format: vivado, quartus, ipxact, fusesoc, …")
+    ] = None,
+    backend: Annotated[str | None, typer.Option(help="Output language; the build's own otherwise.")] = None,
+    wrapper: Annotated[
+        str | None, typer.Option(help="Interface around the core: NAME or NAME:OPTION=VALUE,…; axi_stream for one.")
+    ] = None,
+    part: Annotated[
+        str | None, typer.Option(help="The vendor's part number; the target's usual one otherwise.")
+    ] = None,
+    version: Annotated[str, typer.Option(help="Version of the packaged design.")] = "1.0.0",
+    as_json: Json = False,
+) -> None:
+    """Write a build for another tool: in any language, with a wrapper, as a vendor's project or an IP."""
+    from hardwire.design import load
+
+    with working("writing"):
+        record = load(build).export(
+            output, project=project, backend=backend, wrapper=wrapper, part=part, version=version
+        )
+    if as_json:
+        _print_json(record)
+        return
+    for name in record["files"]:
+        out.print(f"  {name}", highlight=False)
+    what = " ".join(filter(None, (record["backend"], record["wrapper"], record["project"])))
+    out.print(f"{len(record['files'])} files ({what}), top {record['top']} → {output}", highlight=False)
+
+
+@app.command()
+def collect(
+    build: Build,
+    reports: Annotated[list[Path], typer.Argument(help="Reports of the vendor's tool, or folders that hold them.")],
+    as_json: Json = False,
+) -> None:
+    """Bring a vendor tool's reports into the build's, and hold the contract against them."""
+    from hardwire.design import load
+    from hardwire.errors import ContractError
+    from hardwire.report.summary import asked
+
+    with working("reading"):
+        design = load(build)
+        found = design.collect(reports)
+    _show(found, build, as_json)
+    routed = found["contract"].get("routed")
+    if routed is not None and not routed["met"]:
+        raise ContractError(
+            f"{found['timing'].get('tool', 'the tool')} reached {routed['fmax_mhz']:.1f} MHz, "
+            f"{routed['latency_ns']:.1f} ns; the contract says {asked(found)}",
+            hint="other options of the vendor's tool, or compile again with a tighter --latency-ns",
         )
 
 

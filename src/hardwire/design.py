@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import json
-import os
 import re
-import secrets
 import shutil
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -21,6 +19,7 @@ from hardwire.calibrate import check_data
 from hardwire.emulate import Emulator, compile_program
 from hardwire.errors import DataError, HardwireError, ModelError
 from hardwire.fixed import Floats, Ints
+from hardwire.folders import free_folder, replaced, write_text
 from hardwire.implement import implement, implement_to_contract
 from hardwire.ir.program import Program
 from hardwire.ir.storage import load_program, save_program
@@ -96,6 +95,11 @@ class Design:
     def backend(self) -> str:
         """Name of the back end that it was compiled for; `emulator` for none."""
         return str(self.report_data["options"]["backend"])
+
+    @property
+    def clock_mhz(self) -> float:
+        """The clock that it is made for."""
+        return float(self.report_data["clock_mhz"])
 
     @property
     def module(self) -> str:
@@ -230,6 +234,28 @@ class Design:
         """Return the report, as in `report.json`."""
         return self.report_data
 
+    def export(self, folder: str | Path, **choices: Any) -> dict[str, Any]:
+        """Write a folder for another tool; see `hardwire.export.export` for the choices and errors."""
+        from hardwire.export import export
+
+        return export(self, folder, **choices)
+
+    def collect(self, paths: Iterable[str | Path]) -> dict[str, Any]:
+        """Bring a vendor tool's reports (files, or folders of them) into this design's, and hold the contract again.
+
+        The vendor's `synthesis` and `timing` take the place of what the open tools said. Returns the report. Raises
+        `HardwireError` for a report that cannot be read, and where nothing in `paths` is one.
+        """
+        from hardwire.vendor_reports import collect
+
+        found = collect([Path(path) for path in paths])
+        self.report_data.update(found)
+        if "synthesis" in found:
+            self.report_data["verification"].pop("netlist", None)
+        contract_after_route(self.report_data)
+        self._update()
+        return self.report_data
+
     def workplace(self) -> Any:
         """Context manager of a folder for tool runs: the build's own, or a temporary one for an unsaved design."""
         return _Folder(self.home)
@@ -241,11 +267,7 @@ class Design:
     def save(self, path: str | Path) -> Path:
         """Write the build directory; an earlier build there is replaced as a whole, anything else is refused."""
         home = build_folder(path)
-        home.parent.mkdir(parents=True, exist_ok=True)
-        # Names that are known before anything is made, so that an interrupt at any moment finds what to clear away.
-        beside, old = (home.with_name(f".{home.name}.{secrets.token_hex(4)}.{part}") for part in ("new", "old"))
-        try:
-            beside.mkdir()
+        with replaced(home) as beside:
             for relative, text in sorted(self.files.items()):
                 write_text(beside / relative, text)
             save_network(self.network, beside / "network.npz")
@@ -257,31 +279,13 @@ class Design:
                 for part in ("synthesis", "simulation"):
                     if (self.home / part).is_dir():
                         shutil.copytree(self.home / part, beside / part)
-            if home.exists():
-                os.replace(home, old)
-            os.replace(beside, home)
-        except BaseException:
-            if old.exists() and not home.exists():
-                os.replace(old, home)
-            raise
-        finally:
-            for gone in (beside, old):
-                shutil.rmtree(gone, ignore_errors=True)
         self.home = home
         return home
 
 
 def build_folder(path: str | Path) -> Path:
     """Where a build at `path` goes; raises `ModelError` if something else is there, which is never overwritten."""
-    home = Path(path).resolve()
-    if home.exists() and not (home.is_dir() and ((home / REPORT).exists() or not any(home.iterdir()))):
-        raise ModelError(
-            f"{str(path)!r} exists and is no hardwire build", hint="another -o directory, or remove it first"
-        )
-    above = next(parent for parent in home.parents if parent.exists())
-    if not above.is_dir():
-        raise ModelError(f"{str(path)!r}: {str(above)!r} is no directory", hint="another -o directory")
-    return home
+    return free_folder(path, REPORT, "hardwire build")
 
 
 def module_name(name: str) -> str:
@@ -329,14 +333,6 @@ def _plain(value: Any) -> Any:
     if isinstance(value, Path):
         return str(value)
     raise TypeError(f"{type(value).__name__} has no place in a report")
-
-
-def write_text(path: Path, text: str) -> None:
-    """Write beside, then rename, so that no reader sees half a file."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    beside = path.with_name(f".{path.name}.part")
-    beside.write_text(text, encoding="utf-8")
-    os.replace(beside, path)
 
 
 def load(path: str | Path) -> Design:

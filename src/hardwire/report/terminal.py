@@ -39,7 +39,9 @@ def report_table(report: Mapping[str, Any]) -> Group:
         clock = f"{report['clock_mhz']:.1f} MHz (compiled for)"
         table.add_row("latency", f"{latency['cycles']} cycles, {latency['ns']:.1f} ns at {clock}")
     else:
-        table.add_row("design", f"{escape(str(report['name']))}, for emulation only")
+        backend = (report.get("options") or {}).get("backend", "emulator")
+        purpose = "emulation only" if backend == "emulator" else f"{backend}, {report['target']}"
+        table.add_row("design", f"{escape(str(report['name']))}, for {escape(purpose)}")
     if program and "adders" in program:
         table.add_row(
             "program", f"{program['adders']} adders, {program['tables']} tables, {program['neurons']} neurons"
@@ -193,7 +195,8 @@ def _routed(timing: Mapping[str, Any]) -> str:
         return f"{latency} ({timing['tool']})"
     seeds = len(timing.get("fmax_by_seed") or {})
     tried = f", best of {seeds}" if seeds > 1 else ""
-    return f"{latency} (seed {timing['seed']}{tried})"
+    how = f" (seed {timing['seed']}{tried})" if "seed" in timing else ""
+    return f"{latency}{how}"
 
 
 def _resources(row: Mapping[str, Any]) -> str:
