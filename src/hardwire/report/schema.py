@@ -93,7 +93,8 @@ def contract_after_route(report: dict[str, Any]) -> None:
     The cycles are the circuit's, or those that an HLS tool reported.
     """
     timing = report.get("timing")
-    cycles = report["latency"]["cycles"] if "latency" in report else report.get("hls", {}).get("latency_cycles")
+    latency = report.get("latency") or report.get("hls", {}).get("latency") or {}
+    cycles = latency.get("cycles")
     if not timing or timing.get("fmax_mhz") is None or cycles is None:
         return
     contract = report["contract"]
