@@ -97,12 +97,12 @@ def fitting() -> list[tuple[str, str]]:
 @pytest.mark.parametrize(("project", "language"), fitting())
 def test_projects(design: hw.Design, project: str, language: str, tmp_path: Path) -> None:
     choices: dict[str, Any] = {"project": project, "backend": language}
-    try:
-        record = design.export(tmp_path / "out", **choices)
-    except ProjectError as error:
+    if project in PARTS:
         # No usual part of this vendor's for the target: the error asks for one.
-        assert "--part" in str(error)
-        record = design.export(tmp_path / "out", part=PARTS[project], **choices)
+        with pytest.raises(ProjectError, match="--part"):
+            design.export(tmp_path / "out", **choices)
+        choices["part"] = PARTS[project]
+    record = design.export(tmp_path / "out", **choices)
     found = files_of(tmp_path / "out")
     assert sorted(found) == sorted([RECORD, *record["files"]])
     assert set(sources(design, language)) < set(found), "the project added no file to the sources"
@@ -115,10 +115,7 @@ PARTS = {
     "quartus": "10CX220YF780E5G",
     "libero": "MPF300T-1FCG1152E",
     "radiant": "LIFCL-40-9BG400C",
-    "diamond": "LFE5U-85F-8BG381C",
     "gowin": "GW2A-LV18PG256C8/I7",
-    "catapult": "xcvu9p-flga2104-2-e",
-    "oneapi": "Agilex7",
 }
 
 
@@ -132,9 +129,6 @@ def sources(design: hw.Design, language: str) -> list[str]:
         ({"backend": "fortran"}, BackendError, "back end 'fortran' is unknown"),
         ({"wrapper": "paper"}, WrapperError, "wrapper 'paper' is unknown"),
         ({"project": "ise"}, ProjectError, "project 'ise' is unknown"),
-        ({"project": "vitis"}, ProjectError, "takes no files of back end 'verilog'"),
-        ({"backend": "hls-vitis", "wrapper": "axi_stream"}, ExportError, "back end 'hls-vitis' writes none"),
-        ({"backend": "hls-vitis", "project": "quartus"}, ProjectError, "takes no files of back end 'hls-vitis'"),
     ],
 )
 def test_choices_that_do_not_fit(
@@ -157,9 +151,7 @@ def test_an_export_replaces_an_export_and_nothing_else(design: hw.Design, tmp_pa
     assert files_of(tmp_path / "mine") == {"thesis.tex": "years of work"}
 
 
-def test_an_interrupt_leaves_the_old_export(
-    design: hw.Design, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_an_interrupt_leaves_the_old_export(design: hw.Design, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     out = tmp_path / "out"
     design.export(out)
     before = files_of(out)
@@ -172,7 +164,7 @@ def test_an_interrupt_leaves_the_old_export(
 
 def test_equal_exports_are_equal_bytes(design: hw.Design, tmp_path: Path) -> None:
     for name in ("one", "two"):
-        design.export(tmp_path / name, wrapper="axi_stream", project="fusesoc")
+        design.export(tmp_path / name, wrapper="axi_stream", project="diamond")
     assert files_of(tmp_path / "one") == files_of(tmp_path / "two")
 
 
@@ -194,6 +186,6 @@ def test_a_vendors_timing_is_held_against_the_contract(model: Path, slack: float
 def test_a_file_that_is_no_report(design: hw.Design, tmp_path: Path) -> None:
     (tmp_path / "poem.rpt").write_text("Tiger, tiger, burning bright\n")
     before = json.dumps(design.report_data, default=str)
-    with pytest.raises(HardwireError, match="poem.rpt"):
+    with pytest.raises(HardwireError, match=r"poem\.rpt"):
         design.collect([tmp_path / "poem.rpt"])
     assert json.dumps(design.report_data, default=str) == before

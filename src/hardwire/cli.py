@@ -308,9 +308,7 @@ def export(
     wrapper: Annotated[
         str | None, typer.Option(help="Interface around the core: NAME or NAME:OPTION=VALUE,…; axi_stream for one.")
     ] = None,
-    part: Annotated[
-        str | None, typer.Option(help="The vendor's part number; the target's usual one else.")
-    ] = None,
+    part: Annotated[str | None, typer.Option(help="The vendor's part number; the target's usual one else.")] = None,
     version: Annotated[str, typer.Option(help="Version of the packaged design.")] = "1.0.0",
     as_json: Json = False,
 ) -> None:

@@ -85,7 +85,7 @@ def export(
 def _files(design: Design, language: str) -> Mapping[str, str]:
     if language == design.backend and design.files:
         return design.files
-    if language == "emulator":
+    if language == design.backend:
         raise ExportError(
             f"design {design.name!r} was compiled for emulation only, so there is nothing to hand over",
             hint=f"--backend {' or '.join(name for name in backends.backends() if backends.from_program(name))}, "

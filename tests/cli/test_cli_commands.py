@@ -22,7 +22,20 @@ def test_version(command: Command) -> None:
 
 def test_help_names_every_command(command: Command) -> None:
     text = command("--help").out
-    for name in ("compile", "inspect", "predict", "verify", "compare", "synth", "report", "doctor", "demo", "data"):
+    for name in (
+        "compile",
+        "inspect",
+        "predict",
+        "verify",
+        "compare",
+        "synth",
+        "export",
+        "collect",
+        "report",
+        "doctor",
+        "demo",
+        "data",
+    ):
         assert f" {name} " in text
         assert command(name, "--help").code == 0
 
