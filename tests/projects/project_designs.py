@@ -1,4 +1,4 @@
-"""Designs to write projects from: a small network's Verilog, the same ports in VHDL, and a wrapped top."""
+"""Designs to write projects from: a small network in Verilog and VHDL, wrapped or not; and sources of their own."""
 
 from __future__ import annotations
 
@@ -6,11 +6,12 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from hardwire.backends import Source
-from hardwire.backends.verilog import emit
+from hardwire import wrappers
+from hardwire.backends import Source, backend
 from hardwire.ir.builder import KernelBuilder
 from hardwire.ir.program import Access, Array, Port, Program, Step
 from hardwire.projects import Project
+from hardwire.schedule import Circuit
 from hardwire.schedule.pipeline import Timing, build
 from hardwire.targets import target
 
@@ -79,13 +80,16 @@ endmodule
 def design(
     files: Mapping[str, str] | None = None, *, backend: str = "verilog", top: str = "net", **changes: object
 ) -> Project:
+    """A design of the back end's own files, in the wrapper whose top is asked for."""
     program = small_program()
     timing = Timing.of(program, target())
     circuit = build(timing, timing.least_budget(1), 200.0)
     if files is None:
-        files = VHDL if backend == "vhdl" else verilog_files(circuit, program)
-        if top == "net_axis":
-            files = {**files, "net_axis.v": WRAPPER}
+        files = core_files(backend, program, circuit)
+        for name in wrappers.wrappers():
+            wrapper = wrappers.wrapper(name)
+            if wrapper.top("net") == top:
+                files = {**files, **wrapper.emit(circuit, "net")}
     fields: dict[str, object] = {"part": None, "clock_mhz": 200.0, "target": target(), **changes}
     return Project(
         name="net",
@@ -99,5 +103,5 @@ def design(
     )
 
 
-def verilog_files(circuit, program) -> dict[str, str]:
-    return emit(Source.scheduled("net", program, circuit))
+def core_files(name: str, program: Program, circuit: Circuit) -> dict[str, str]:
+    return backend(name).emit(Source.scheduled("net", program, circuit))

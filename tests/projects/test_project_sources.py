@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from project_designs import WRAPPER, design
+from project_designs import VHDL, WRAPPER, design
 
 from hardwire.errors import InternalError
 from hardwire.projects import ProjectError
@@ -17,7 +17,7 @@ from hardwire.projects._sources import Pin, clock_constraint, clock_pin, pins, s
 
 
 def test_benches_are_no_sources_and_packages_come_first():
-    assert [hdl.name for hdl in sources(design(backend="vhdl"))] == ["net_types.vhd", "net.vhd"]
+    assert [hdl.name for hdl in sources(design(VHDL, backend="vhdl"))] == ["net_types.vhd", "net.vhd"]
     assert [(hdl.name, hdl.language) for hdl in sources(design())] == [("net.v", "verilog")]
 
 
@@ -35,10 +35,10 @@ def test_vhdl_in_a_circle():
 def test_ports():
     expected = [("clk", 1), ("rst", 1), ("in_valid", 1), ("x", 8), ("out_valid", 1), ("y", 8)]
     assert [(pin.name, pin.width) for pin in pins(design())] == expected
-    vhdl = pins(design(backend="vhdl"))
+    vhdl = pins(design(VHDL, backend="vhdl"))
     assert [(pin.name, pin.width) for pin in vhdl] == [*expected[:-1], ("y", 1)]
     assert vhdl[-1] == Pin("y", output=True, width=1, vector=True)
-    wrapped = pins(design(top="net_axis"))
+    wrapped = pins(design({"net_axis.v": WRAPPER}, top="net_axis"))
     assert [(pin.name, pin.output, pin.width) for pin in wrapped] == [
         ("aclk", False, 1),
         ("aresetn", False, 1),
@@ -68,7 +68,7 @@ def test_ports_that_are_not_understood():
 
 def test_clock():
     assert clock_pin(design()) == "clk"
-    assert clock_pin(design(top="net_axis")) == "aclk"
+    assert clock_pin(design({"net_axis.v": WRAPPER}, top="net_axis")) == "aclk"
     with pytest.raises(ProjectError, match=r"top 'net' has no clock among its inputs tick\n  try: a port named clk or"):
         clock_pin(design({"net.v": "module net (input wire tick, input wire [1:0] clk, output wire y);"}))
 
@@ -78,8 +78,18 @@ def test_constraints_of_the_design_are_used_where_they_fit():
     assert clock_constraint(design(), ".lpf")[0] == "net.lpf"
     # Another clock, a wrapper's port: the design's own file would not hold.
     assert clock_constraint(design(clock_mhz=100.0), ".sdc")[0] is None
-    found, text = clock_constraint(design(top="net_axis"), ".sdc")
+    found, text = clock_constraint(design({"net_axis.v": WRAPPER}, top="net_axis"), ".sdc")
     assert (found, text) == (None, "create_clock -name aclk -period 5.000 [get_ports aclk]\n")
+
+
+def test_a_wrapper_says_more_than_the_clock():
+    clock = "create_clock -name aclk -period 5.000 [get_ports aclk]\n"
+    files = {"net_axis.v": WRAPPER, "net_axis.sdc": f"# Of the wrapper.\n{clock}# set_false_path -from [get_ports x]\n"}
+    for alone in (False, True):
+        assert clock_constraint(design(files, top="net_axis"), ".sdc", clock_alone=alone)[0] == "net_axis.sdc"
+    files["net_axis.sdc"] += "set_false_path -from [get_ports aresetn]\n"
+    assert clock_constraint(design(files, top="net_axis"), ".sdc")[0] == "net_axis.sdc"
+    assert clock_constraint(design(files, top="net_axis"), ".sdc", clock_alone=True)[0] is None
 
 
 def run(*command: str, cwd: Path) -> str:
@@ -90,7 +100,7 @@ def run(*command: str, cwd: Path) -> str:
 def test_the_harness_reaches_every_port(tmp_path: Path):
     if shutil.which("iverilog") is None:
         pytest.skip("Icarus Verilog is not installed")
-    name, text = harness(design(top="net_axis"))
+    name, text = harness(design({"net_axis.v": WRAPPER}, top="net_axis"))
     (tmp_path / name).write_text(text)
     (tmp_path / "net_axis.v").write_text(WRAPPER)
     vectors = np.random.default_rng(3).integers(0, 1 << 11, 40).tolist()
@@ -132,10 +142,28 @@ endmodule
 
 
 @pytest.mark.tools
-def test_the_vhdl_harness_elaborates(tmp_path: Path):
+@pytest.mark.parametrize("top", ["net", "net_axis", "net_stream", "net_wide"])
+def test_the_harness_elaborates(top: str, tmp_path: Path):
+    if shutil.which("iverilog") is None:
+        pytest.skip("Icarus Verilog is not installed")
+    project = design(top=top)
+    name, text = harness(project)
+    (tmp_path / name).write_text(text)
+    names = [hdl.name for hdl in sources(project)]
+    for source in names:
+        (tmp_path / source).write_text(project.files[source])
+    # A port of another width would be a warning.
+    command = ("iverilog", "-g2001", "-Wportbind", "-Wimplicit", "-s", f"{top}_pins", "-o", "all", name, *names)
+    done = subprocess.run(command, cwd=tmp_path, check=True, capture_output=True, text=True)
+    assert done.stderr == ""
+
+
+@pytest.mark.tools
+@pytest.mark.parametrize("files", [VHDL, None], ids=["packages", "back end"])
+def test_the_vhdl_harness_elaborates(files: dict[str, str] | None, tmp_path: Path):
     if shutil.which("ghdl") is None:
         pytest.skip("GHDL is not installed")
-    project = design(backend="vhdl")
+    project = design(files, backend="vhdl")
     name, text = harness(project)
     names = [hdl.name for hdl in sources(project)]
     for source in names:

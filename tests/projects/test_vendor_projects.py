@@ -26,11 +26,14 @@ PARTS = {
     "gowin": "GW2A-LV18PG256C8/I7",
 }
 RTL = sorted(PARTS)
-CASES = [
-    (name, backend, top)
-    for name in RTL
-    for backend, top in (("verilog", "net"), ("vhdl", "net"), ("verilog", "net_axis"))
-]
+DESIGNS = (
+    ("verilog", "net"),
+    ("vhdl", "net"),
+    ("verilog", "net_axis"),
+    ("verilog", "net_stream"),
+    ("vhdl", "net_wide"),
+)
+CASES = [(name, backend, top) for name in RTL for backend, top in DESIGNS]
 
 
 def write(project: Project, name: str, folder: Path) -> dict[str, str]:
@@ -78,10 +81,10 @@ def test_the_script_runs_from_anywhere(name: str, backend: str, top: str, tmp_pa
                     if "out" not in resolved.relative_to(moved).parts:
                         assert resolved.is_file(), words
                         seen.add(resolved)
-    expected = {"vhdl": {"net.vhd", "net_types.vhd"}, "verilog": {"net.v"}}[backend] | (
-        {"net_axis.v"} if top == "net_axis" else set()
-    )
+    expected = {"vhdl": {"net.vhd"}, "verilog": {"net.v"}}[backend] | ({f"{top}.v"} if top != "net" else set())
     assert expected <= {path.name for path in seen}
+    hdl = {path for path in project.files if path.endswith((".v", ".vhd")) and not path.startswith("tb/")}
+    assert hdl <= {path.relative_to(moved).as_posix() for path in seen}
     assert not any("tb" in path.parts for path in seen)
     text = "".join(files[script] for script in scripts)
     assert PARTS[name] in text or name == "libero"
@@ -99,14 +102,17 @@ def test_files(name: str, backend: str, top: str):
         assert not re.search(r"(?<![\w./$}])/(home|tmp|usr|opt|work)\b", text), path
         assert text.isascii(), path
     assert f"{name}/Makefile" in files
-    used = "".join(files.values())
-    constraints = [path for path in files if path.endswith((".xdc", ".sdc", ".lpf"))]
-    # The design's own constraint file where it fits the top, else one of the project's.
-    if top == "net_axis":
-        assert "aclk" in files[constraints[0]]
-    if top == "net" and backend == "verilog":
-        assert constraints == []
-        assert re.search(r"net\.(xdc|sdc|lpf)", used)
+    # The design's own constraint file fits the top, and is used.
+    assert not [path for path in files if path.endswith((".xdc", ".sdc", ".lpf"))]
+    assert re.search(rf"{top}\.(xdc|sdc|lpf)", "".join(files.values()))
+
+
+def test_a_clock_of_the_project_where_the_design_has_none_that_fits():
+    for name in RTL:
+        files = projects.emit(design(part=PARTS[name], clock_mhz=125.0), name)
+        (path,) = (path for path in files if path.endswith((".xdc", ".sdc", ".lpf")))
+        assert re.search(r"8\.000|125", files[path])
+        assert Path(path).name in "".join(text for other, text in files.items() if other != path)
 
 
 @pytest.mark.parametrize("name", RTL)
@@ -170,3 +176,43 @@ def test_another_part_on_the_command_line(tmp_path: Path):
     words = record(tmp_path / "quartus/build.tcl", tmp_path, "5CSEBA6U23I7")
     assert ["set_global_assignment", "-name", "DEVICE", "5CSEBA6U23I7"] in [line[1:] for line in words]
     assert ["set_global_assignment", "-name", "FAMILY", "Cyclone 10 GX"] in [line[1:] for line in words]
+
+
+STUB = """\
+set option(part) none
+foreach word [split [join $::argv " "]] {
+    if {[regexp {^(\\w+)=(.+)$} $word all key value]} { set option($key) $value }
+}
+set here [file dirname [file normalize [info script]]]
+add_files $here/net.cpp
+set_part $option(part)
+create_clock -period $option(period)
+set_top $option(top)
+cosim_design $option(csim) $option(csynth) $option(cosim) $option(export)
+"""
+
+
+@pytest.mark.tools
+def test_vitis_runs_the_back_ends_own_script(tmp_path: Path):
+    files = {"net.cpp": "", "build_hls.tcl": STUB}
+    project = design(files, backend="hls-vitis", top="net_axis", part=PARTS["vivado"], clock_mhz=250.0)
+    written = write(project, "vitis", tmp_path / "a design")
+    assert sorted(written) == ["vitis/Makefile", "vitis/build.tcl"]
+    (tmp_path / "elsewhere").mkdir()
+    words = [line[1:] for line in record(tmp_path / "a design/vitis/build.tcl", tmp_path / "elsewhere")]
+    assert words == [
+        ["add_files", str(tmp_path / "a design" / "net.cpp")],
+        ["set_part", PARTS["vivado"]],
+        ["create_clock", "-period", "4.000"],
+        ["set_top", "net_axis"],
+        ["cosim_design", "1", "1", "1", "1"],
+    ]
+
+
+def test_vitis_needs_the_script():
+    with pytest.raises(ProjectError, match=r"brings no build_hls\.tcl, which project 'vitis' runs"):
+        projects.emit(design({"net.cpp": ""}, backend="hls-vitis", part=PARTS["vivado"]), "vitis")
+    with pytest.raises(
+        ProjectError, match=r"takes no files of back end 'hls-vitis'\n.*for hls-vitis, --project .*vitis"
+    ):
+        projects.emit(design({"net.cpp": ""}, backend="hls-vitis"), "quartus")

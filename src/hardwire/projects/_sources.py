@@ -103,10 +103,11 @@ def clock_pin(project: Project) -> str:
     )
 
 
-def clock_constraint(project: Project, suffix: str) -> tuple[str | None, str]:
+def clock_constraint(project: Project, suffix: str, *, clock_alone: bool = False) -> tuple[str | None, str]:
     """The design's constraint file of that suffix (`.xdc`, `.sdc`, `.lpf`), and the text of the clock's own.
 
-    The file is None where the back end wrote none that fits the top: its ports, its clock and its period. A project
+    The file is None where the design has none that fits the top: its ports, its clock and its period; or, with
+    `clock_alone` (the top's other ports lie within a harness), where it names other ports than the clock. A project
     then writes the text into a file of its own.
     """
     clock, period = clock_pin(project), 1000.0 / project.clock_mhz
@@ -115,8 +116,11 @@ def clock_constraint(project: Project, suffix: str) -> tuple[str | None, str]:
     else:
         text = f"create_clock -name {clock} -period {period:.3f} [get_ports {clock}]\n"
     own = f"{project.top}{suffix}"
-    if text in project.files.get(own, ""):
-        return own, text  # A wrapper's says more than the clock.
+    lines = project.files.get(own, "").splitlines(keepends=True)
+    said = "".join(line for line in lines if not line.startswith("#"))
+    # A wrapper's file may say more than the clock.
+    if text in said and not (clock_alone and re.search(r"get_ports|PORT", said.replace(text, ""))):
+        return own, text
     for name in sorted(project.files):
         if name.endswith(suffix) and project.files[name] == text:
             return name, text

@@ -22,7 +22,7 @@ def emit(project: Project) -> dict[str, str]:
     """Write `build.tcl`, the harness, `Makefile` and, where the design has none that fits, `clock.lpf`."""
     part = part_of(project, TITLE, PARTS, "LFE5U-85F-8BG381C")
     around, text = harness(project)
-    found, clock = clock_constraint(project, ".lpf")
+    found, clock = clock_constraint(project, ".lpf", clock_alone=True)
     constraints = beside("clock.lpf") if found is None else above(found)
     files = {
         f"{NAME}/build.tcl": _build(project, part, around, constraints),

@@ -22,7 +22,7 @@ def emit(project: Project) -> dict[str, str]:
     """Write `build.tcl`, the harness, `Makefile` and, where the design has none that fits, `clock.sdc`."""
     part = part_of(project, TITLE, PARTS, "GW2A-LV18PG256C8/I7")
     around, text = harness(project)
-    found, clock = clock_constraint(project, ".sdc")
+    found, clock = clock_constraint(project, ".sdc", clock_alone=True)
     constraints = beside("clock.sdc") if found is None else above(found)
     files = {
         f"{NAME}/build.tcl": _build(project, part, around, constraints),
