@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -38,13 +38,26 @@ class NotVerilogError(HardwireError):
 def verilog_of(design: Design, folder: Path) -> list[Path]:
     """Write (or find) the design's Verilog sources under `folder`; returns their paths.
 
+    Raises `NotVerilogError` where there are none, and what `placed` raises.
+    """
+    names = sources(design.files, (".v",))
+    if not names:
+        raise NotVerilogError(f"design {design.name!r} has no Verilog files", hint="compile it with --backend verilog")
+    return placed(design, names, folder)
+
+
+def sources(files: Iterable[str], suffixes: Collection[str]) -> list[str]:
+    """Those of a back end's files that a tool for these suffixes takes; a test bench is no source."""
+    return [name for name in files if Path(name).suffix in suffixes and not name.startswith("tb/")]
+
+
+def placed(design: Design, names: Iterable[str], folder: Path) -> list[Path]:
+    """Write (or find) files of a design under `folder`; returns their paths.
+
     Raises `ModelError` where the folder holds another text: its build was replaced or edited since.
     """
-    sources = [name for name in design.files if name.endswith(".v") and not name.startswith("tb/")]
-    if not sources:
-        raise NotVerilogError(f"design {design.name!r} has no Verilog files", hint="compile it with --backend verilog")
     paths = []
-    for name in sources:
+    for name in names:
         path = folder / name
         if not path.exists():
             path.parent.mkdir(parents=True, exist_ok=True)

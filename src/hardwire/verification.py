@@ -1,23 +1,29 @@
-"""The ladder: interpreter = emulator = RTL simulation = synthesised netlist, bit for bit; then the formal proof."""
+"""The ladder: interpreter = emulator = simulation of what the back end wrote = synthesised netlist, bit for bit; then
+the formal proof."""
 
 from __future__ import annotations
 
+import importlib
+import pkgutil
 from collections.abc import Callable, Mapping, Sequence
+from functools import cache
 from pathlib import Path
+from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from hardwire import tools
 from hardwire.errors import DataError, MissingToolError, VerificationError
 from hardwire.fixed import Ints
-from hardwire.implement import verilog_of
+from hardwire.implement import placed, sources
 from hardwire.ir import interpreter
 from hardwire.ir.program import Program
 from hardwire.meaning import meaning
 from hardwire.proof.formal import prove
 from hardwire.schedule import Bus
+from hardwire.schedule.circuit import bus_names
 from hardwire.stimulus import edge_codes, random_codes
-from hardwire.tools import icarus, verilator
 from hardwire.tools.bits import Words, pack, unpack
 from hardwire.tools.netlist import NetlistSimulator
 
@@ -26,10 +32,7 @@ if TYPE_CHECKING:
 
 Progress = Callable[[str], None]
 
-_SIMULATORS = {"auto": (verilator, icarus), "verilator": (verilator,), "icarus": (icarus,)}
 _INTERPRETED = 2000
-_ICARUS_LIMIT = 2000
-"""Vectors that Icarus gets: it is about three thousand times slower than Verilator."""
 
 
 def verify(
@@ -47,10 +50,10 @@ def verify(
 
     Tried are `codes` (integer inputs (N, elements) per port), the edges of every range, and random inputs until there
     are `vectors` (`netlist_vectors` for the netlist). A rung whose tool is missing is reported with the reason, not
-    skipped in silence. Raises `DataError` for a `simulator` other than auto, verilator and icarus.
+    skipped in silence. What the back end wrote is run by the module of `hardwire.tools` named `simulator`, or with
+    `auto` by the first one that takes such files and is installed. Raises `DataError` for one that takes no such files.
     """
-    if simulator not in _SIMULATORS:
-        raise DataError(f"simulator {simulator!r} is unknown", hint=f"one of {', '.join(_SIMULATORS)}")
+    chosen = _chosen(design, simulator)
     say = progress or (lambda _text: None)
     inputs = _stimulus(design.program, codes, vectors)
     say(f"emulating {len(inputs[0]):,} vectors")
@@ -60,9 +63,9 @@ def verify(
     say("interpreting the model's Program")
     found["interpreter"] = _compare(interpreter.run(design.program, part), [y[:_INTERPRETED] for y in expected])
     found["meaning"] = meaning(design.network, design.program, inputs)
+    found |= _simulated(design, chosen, inputs, expected, folder, say)
     if design.hardware is None:
         return found
-    found["emulator_rtl"] = _rtl(design, inputs, expected, folder, simulator, say)
     netlist = design.report_data.get("synthesis", {}).get("netlist")
     if netlist is not None and (folder / netlist).is_file():
         if netlist_vectors is not None:
@@ -89,7 +92,7 @@ def _stimulus(program: Program, codes: Sequence[Ints] | None, vectors: int) -> l
 
 def check(found: Mapping[str, Any]) -> None:
     """Raise `VerificationError` if any rung of a `verification` part disagrees or the proof failed."""
-    for rung in ("interpreter", "emulator_rtl", "netlist"):
+    for rung in ("interpreter", "emulator_rtl", "csim", "netlist"):
         mismatches = found.get(rung, {}).get("mismatches")
         if mismatches:
             raise VerificationError(
@@ -100,47 +103,96 @@ def check(found: Mapping[str, Any]) -> None:
         raise VerificationError(f"formal: {formal['failures'][0]}", hint="please report this model")
 
 
-def _rtl(
-    design: Design, inputs: list[Ints], expected: list[Ints], folder: Path, simulator: str, say: Progress
+@cache
+def _engines() -> dict[str, ModuleType]:
+    """Modules of `hardwire.tools` that run what a back end writes, by name, those for the most vectors first.
+
+    `simulate` goes from clock cycle to clock cycle, `run_codes` compiles C++.
+    """
+    names = [info.name for info in pkgutil.iter_modules(tools.__path__) if not info.name.startswith("_")]
+    modules = {name: importlib.import_module(f"{tools.__name__}.{name}") for name in names}
+    found = {name: module for name, module in modules.items() if hasattr(module, "simulate") or _is_csim(module)}
+    return dict(sorted(found.items(), key=lambda item: (-getattr(item[1], "VECTORS", 1 << 62), item[0])))
+
+
+def _is_csim(engine: ModuleType) -> bool:
+    return hasattr(engine, "run_codes")
+
+
+def _suffixes(engine: ModuleType) -> tuple[str, ...]:
+    return getattr(engine, "SUFFIXES", (".cpp",) if _is_csim(engine) else (".v",))
+
+
+def _chosen(design: Design, simulator: str) -> list[str]:
+    """Names of the engines that take the design's files. Raises `DataError` for one that does not."""
+    engines = _engines()
+    if simulator != "auto" and simulator not in engines:
+        raise DataError(f"simulator {simulator!r} is unknown", hint=f"one of {', '.join(('auto', *sorted(engines)))}")
+    fit = [name for name, engine in engines.items() if sources(design.files, _suffixes(engine))]
+    if simulator == "auto" or simulator in fit or not fit:
+        return [name for name in fit if simulator in ("auto", name)]
+    raise DataError(
+        f"simulator {simulator!r} takes {' and '.join(_suffixes(engines[simulator]))} files, and design "
+        f"{design.name!r} was compiled for {design.backend}",
+        hint=f"one of {', '.join(('auto', *sorted(fit)))}",
+    )
+
+
+def _simulated(
+    design: Design, chosen: Sequence[str], inputs: list[Ints], expected: list[Ints], folder: Path, say: Progress
 ) -> dict[str, Any]:
-    sources = verilog_of(design, folder)
-    widths = {bus.name: bus.width for bus in (*design.circuit.inputs, *design.circuit.outputs)}
-    tool = _simulator(simulator)
-    if tool is None:
-        return {"vectors": 0, "mismatches": None, "why": _no_simulator(simulator)}
-    count = len(inputs[0]) if tool is verilator else min(_ICARUS_LIMIT, len(inputs[0]))
-    chosen = [x[:count] for x in inputs]
-    say(f"simulating the Verilog on {count:,} vectors")
-    simulation = tool.simulate(
-        sources,
+    """The rung of the design's files: `emulator_rtl` or `csim`, from the first of the engines that is installed."""
+    missing, rung = "", "emulator_rtl"
+    if not chosen:
+        why = f"nothing here simulates what the back end {design.backend!r} writes"
+        return {rung: {"vectors": 0, "mismatches": None, "why": why}} if design.files else {}
+    for name in chosen:
+        engine = _engines()[name]
+        rung = "csim" if _is_csim(engine) else "emulator_rtl"
+        count = min(len(inputs[0]), getattr(engine, "VECTORS", len(inputs[0])))
+        part, answers = [x[:count] for x in inputs], [y[:count] for y in expected]
+        paths = placed(design, sources(design.files, _suffixes(engine)), folder)
+        say(f"simulating {', '.join(path.name for path in paths)} on {count:,} vectors")
+        run = _run_cpp if _is_csim(engine) else _run_rtl
+        try:
+            got, facts = run(design, engine, paths, part, folder / "simulation", say)
+        except MissingToolError as error:
+            missing = missing or str(error)
+            continue
+        return {rung: {**_compare(got, answers), **facts}}
+    return {rung: {"vectors": 0, "mismatches": None, "why": missing}}
+
+
+def _run_rtl(
+    design: Design, engine: ModuleType, paths: list[Path], inputs: list[Ints], workdir: Path, say: Progress
+) -> tuple[list[Ints], dict[str, Any]]:
+    circuit = design.circuit
+    simulation = engine.simulate(
+        paths,
         design.module,
-        packed(design.circuit.inputs, chosen),
-        widths,
-        design.circuit.latency,
-        workdir=folder / "simulation",
+        packed(circuit.inputs, inputs),
+        {bus.name: bus.width for bus in (*circuit.inputs, *circuit.outputs)},
+        circuit.latency,
+        workdir=workdir,
         progress=say,
     )
-    got = unpacked(design.circuit.outputs, simulation.outputs)
-    return {**_compare(got, [y[:count] for y in expected]), "tool": simulation.tool, "cycles": simulation.cycles}
+    facts = {"tool": simulation.tool, "cycles": simulation.cycles}
+    return unpacked(circuit.outputs, simulation.outputs), facts
 
 
-def _simulator(name: str) -> Any:
-    for tool in _SIMULATORS[name]:
-        try:
-            tool.TOOL.find()
-        except MissingToolError:
-            continue
-        return tool
-    return None
-
-
-def _no_simulator(name: str) -> str:
-    tool = icarus if name == "icarus" else verilator
-    try:
-        tool.TOOL.find()
-    except MissingToolError as error:
-        return str(error)
-    return "found only now"
+def _run_cpp(
+    design: Design, engine: ModuleType, _paths: list[Path], inputs: list[Ints], workdir: Path, say: Progress
+) -> tuple[list[Ints], dict[str, Any]]:
+    ports = design.program.outputs
+    names = bus_names("y", len(ports))
+    result = engine.run_codes(
+        design.files,
+        dict(zip(bus_names("x", len(inputs)), inputs, strict=True)),
+        {name: len(port.index) for name, port in zip(names, ports, strict=True)},
+        workdir=workdir,
+        progress=say,
+    )
+    return [result.outputs[name] for name in names], {"tool": result.tool}
 
 
 def _compare(got: Sequence[Ints], expected: Sequence[Ints]) -> dict[str, Any]:

@@ -119,7 +119,7 @@ def test_verify(here: Path, models: Path, command: Command) -> None:
         assert ran.json[rung]["mismatches"] == 0
     assert json.loads((here / "build" / "report.json").read_text())["verification"] == ran.json
     ran = command("verify", "build", "--simulator", "icarus", "--vectors", 300)
-    assert "emulator = Verilog" in ran.out
+    assert "emulator = RTL" in ran.out
 
 
 @pytest.mark.tools

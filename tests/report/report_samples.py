@@ -67,7 +67,7 @@ def full(report: dict[str, Any]) -> dict[str, Any]:
             "proven": True, "neurons": 8, "neurons_proven": 8, "outputs": 3, "outputs_proven": 3,
             "values": 91, "values_without_overflow": 91, "latency_balanced": True, "failures": [],
             "by_proof": ["output functions", "no overflow"],
-            "by_simulation": ["Verilog text", "synthesised netlist"],
+            "by_simulation": ["RTL text", "synthesised netlist"],
         },
     }  # fmt: skip
     report["physics"] = physics()

@@ -142,7 +142,7 @@ def test_everything_is_shown(everything):
     assert page.tags.count("svg") == 9
     for words in (
         "4,672", "5.6% of the device", "93.4 MHz", "53.5 ns", "0 mismatches", "26,512 comparisons",
-        "8 of 8 neurons", "Verilog text: 12,256 vectors, 0 mismatches", "output functions", "yosys 0.70",
+        "8 of 8 neurons", "RTL text: 12,256 vectors, 0 mismatches", "output functions", "yosys 0.70",
         "nextpnr-ecp5 0.11.1", "75.50%", "place & route", "00" * 32,
     ):  # fmt: skip
         assert words in page.text, words
@@ -204,7 +204,7 @@ def test_a_rung_not_run_and_a_failed_proof_are_said(plain):
     page = check_page(render_html(report))
     assert "not run" in page.text
     assert "no Verilator on this machine" in page.text
-    assert "Verilog text: not simulated yet" in page.text
+    assert "RTL text: not simulated yet" in page.text
     assert "synthesised netlist: not simulated yet" in page.text
     assert "✗ not proven" in page.text
     assert "neuron 3 of 'last' differs" in page.text

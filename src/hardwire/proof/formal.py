@@ -57,7 +57,7 @@ class Proof:
             "latency_balanced": self.latency_balanced,
             "failures": list(self.failures[:20]),
             "by_proof": ["output functions", "weights and biases", "no overflow", "balanced latency"],
-            "by_simulation": ["Verilog text", "synthesised netlist"],
+            "by_simulation": ["RTL text", "synthesised netlist"],
         }
 
 

@@ -14,13 +14,13 @@ Report = Mapping[str, Any]
 
 RUNGS = (
     ("interpreter", "interpreter = emulator", "the Program's definition against its compiled form"),
-    ("emulator_rtl", "emulator = Verilog", "the written Verilog, a vector in every clock cycle"),
-    ("netlist", "emulator = netlist", "the cells that synthesis made of the Verilog"),
-    ("csim", "emulator = C simulation", "the HLS source compiled for the CPU"),
+    ("emulator_rtl", "emulator = RTL", "the written Verilog or VHDL, a vector in every clock cycle"),
+    ("netlist", "emulator = netlist", "the cells that synthesis made of it"),
+    ("csim", "emulator = C simulation", "the written C++ compiled for the CPU"),
 )
 """The ladder that ties the firmware to the model: key in `verification`, title, what is compared."""
 
-SIMULATED = {"Verilog text": "emulator_rtl", "synthesised netlist": "netlist"}
+SIMULATED = {"RTL text": "emulator_rtl", "synthesised netlist": "netlist"}
 """What the formal proof leaves to simulation, and the rung that covers it."""
 
 SITES = {

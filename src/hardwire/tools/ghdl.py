@@ -25,6 +25,8 @@ TOOL = Tool(
 )
 SUFFIXES = (".vhd", ".vhdl")
 """Files that `simulate` takes."""
+VECTORS = 2000
+"""Vectors that it gets where nobody says how many; about as slow as Icarus Verilog."""
 
 _STANDARD = "--std=08"
 _WARNINGS = ("-Wbinding", "-Wlibrary", "-Wdelayed-checks", "-Wbody", "-Wspecs", "-Wunused")

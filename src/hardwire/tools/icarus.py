@@ -32,6 +32,10 @@ RUNTIME = Tool(
     version_pattern=r"version (\d+\.\d+)",
 )
 TOOLS = (RUNTIME,)
+SUFFIXES = (".v",)
+"""Files that `simulate` takes."""
+VECTORS = 2000
+"""Vectors that it gets where nobody says how many: it is about three thousand times slower than Verilator."""
 
 _BENCH = """\
 `timescale 1ns / 1ps

@@ -50,6 +50,8 @@ COMPILER = Tool(
 )
 MAKE = Tool(name="make", purpose="compiles what Verilator writes, in parallel", commands=("make", "gmake"), apt="make")
 TOOLS = (COMPILER, MAKE)
+SUFFIXES = (".v",)
+"""Files that `simulate` takes."""
 
 _FLAGS = (
     "-std=gnu++17",

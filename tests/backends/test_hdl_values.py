@@ -1,15 +1,17 @@
-"""Verilog in simulation against the reference interpreter: every op, mode, sign and width."""
+"""Verilog and VHDL in simulation against the reference interpreter: every op, mode, sign and width."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
+import ghdl_stream
+import icarus_stream
 import numpy as np
 import pytest
 from flat_programs import program_of, random_kernel, vectors_for
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from icarus_stream import check
 
 from hardwire.fixed import Ints, Rounding
 from hardwire.ir.builder import KernelBuilder
@@ -31,15 +33,24 @@ SETTINGS = settings(
 )
 
 
-def simulated(program: Program, inputs: list[Ints], depth: int, folder: Path) -> None:
-    timing = Timing.of(program, target())
-    circuit = build(timing, timing.least_budget(depth), 10.0)
-    check(circuit, program, inputs, run(program, inputs), folder)
+Simulated = Callable[[Program, list[Ints], int, Path], None]
+
+
+@pytest.fixture(params=[icarus_stream, ghdl_stream], ids=["verilog", "vhdl"])
+def simulated(request: pytest.FixtureRequest) -> Simulated:
+    """Schedules a program to a depth and checks what one back end writes of it."""
+
+    def check(program: Program, inputs: list[Ints], depth: int, folder: Path) -> None:
+        timing = Timing.of(program, target())
+        circuit = build(timing, timing.least_budget(depth), 10.0)
+        request.param.check(circuit, program, inputs, run(program, inputs), folder)
+
+    return check
 
 
 @SETTINGS
 @given(seed=st.integers(0, 10**6), ops=st.integers(1, 60), depth=st.integers(0, 12))
-def test_random_kernels(tmp_path: Path, seed: int, ops: int, depth: int) -> None:
+def test_random_kernels(simulated: Simulated, tmp_path: Path, seed: int, ops: int, depth: int) -> None:
     kernel = random_kernel(seed, ops=ops)
     program = program_of(kernel, (2, kernel.n_inputs - 2), (1, 2, len(kernel.outputs) - 3))
     verify_program(program)
@@ -48,7 +59,7 @@ def test_random_kernels(tmp_path: Path, seed: int, ops: int, depth: int) -> None
 
 
 @pytest.mark.parametrize("mode", list(Rounding))
-def test_rounding_by_any_shift(mode: Rounding, tmp_path: Path) -> None:
+def test_rounding_by_any_shift(simulated: Simulated, mode: Rounding, tmp_path: Path) -> None:
     """Every code of small types, signed and unsigned, shifts up to far beyond the width."""
     builder = KernelBuilder("round", [-32, 0, -1, 0], [31, 63, 0, 1], origin="q")
     outputs = [builder.round(v, s, mode) for v in range(4) for s in (1, 2, 3, 5, 6, 7, 20, 63)]
@@ -57,7 +68,7 @@ def test_rounding_by_any_shift(mode: Rounding, tmp_path: Path) -> None:
     simulated(program_of(kernel), [codes.astype(np.int64)], 1, tmp_path)
 
 
-def test_clamps_at_every_kind_of_bound(tmp_path: Path) -> None:
+def test_clamps_at_every_kind_of_bound(simulated: Simulated, tmp_path: Path) -> None:
     builder = KernelBuilder("clamp", [-64, 0, -40], [63, 127, -3], origin="sat")
     bounds = [(0, 63), (0, 15), (0, 0), (-16, 15), (-15, 15), (-16, 7), (-17, 20), (-64, -1), (-64, -9), (-8, -8)]
     bounds += [(-1, 0), (-3, -1), (3, 5), (0, 1), (-1, 1), (16, 31), (-33, 30), (-32, 0), (-40, -33), (1, 127)]
@@ -67,7 +78,7 @@ def test_clamps_at_every_kind_of_bound(tmp_path: Path) -> None:
     simulated(program_of(kernel), [codes.astype(np.int64)], 0, tmp_path)
 
 
-def test_the_sign_decides_between_multiples(tmp_path: Path) -> None:
+def test_the_sign_decides_between_multiples(simulated: Simulated, tmp_path: Path) -> None:
     """Leaky ReLU with a power of two, absolute values, both ways round, of values that may be of one sign only."""
     builder = KernelBuilder("leaky", [-64, 0, -40, -64], [63, 127, -3, 0], origin="act")
     outputs = []
@@ -82,7 +93,7 @@ def test_the_sign_decides_between_multiples(tmp_path: Path) -> None:
         simulated(program_of(kernel), [codes], depth, tmp_path)
 
 
-def test_saturation_keeps_the_sign(tmp_path: Path) -> None:
+def test_saturation_keeps_the_sign(simulated: Simulated, tmp_path: Path) -> None:
     builder = KernelBuilder("saturate", [-64, -40, -3, -64], [63, 127, 100, 9], origin="sat")
     outputs = [builder.clamp(v, -(1 << k), (1 << k) - 1) for v in range(4) for k in range(7)]
     outputs += [builder.clamp(builder.shl(v, 2), -(1 << k), (1 << k) - 1) for v in range(4) for k in range(9)]
@@ -92,7 +103,7 @@ def test_saturation_keeps_the_sign(tmp_path: Path) -> None:
     simulated(program_of(kernel), [codes], 0, tmp_path)
 
 
-def test_adders_pass_low_bits_by(tmp_path: Path) -> None:
+def test_adders_pass_low_bits_by(simulated: Simulated, tmp_path: Path) -> None:
     """Shifts either way, joined operands, zeros below, negation, constants with trailing zeros."""
     builder = KernelBuilder("add", [-8, 0, -8, 0], [7, 15, 7, 3], origin="fc")
     outputs = []
@@ -108,7 +119,7 @@ def test_adders_pass_low_bits_by(tmp_path: Path) -> None:
     simulated(program_of(kernel), [vectors_for(kernel, 300)], 0, tmp_path)
 
 
-def test_widest_values(tmp_path: Path) -> None:
+def test_widest_values(simulated: Simulated, tmp_path: Path) -> None:
     top = 1 << 60
     builder = KernelBuilder("wide", [-top, 0, -(1 << 30)], [top - 1, top - 1, (1 << 30) - 1], origin="acc")
     total = builder.add(0, 1)
@@ -119,7 +130,7 @@ def test_widest_values(tmp_path: Path) -> None:
     simulated(program_of(kernel), [vectors_for(kernel, 100)], 1, tmp_path)
 
 
-def test_table_far_from_zero_is_addressed_by_low_bits(tmp_path: Path) -> None:
+def test_table_far_from_zero_is_addressed_by_low_bits(simulated: Simulated, tmp_path: Path) -> None:
     """Found by fuzzing: a table at codes near 2^40 took 2^40 addresses."""
     builder = KernelBuilder("table", [(1 << 40) + 3, -9], [(1 << 40) + 30, 9], origin="act")
     outputs = [builder.table(0, np.arange(28) ** 2), builder.table(1, -(np.arange(19) ** 3))]
@@ -138,12 +149,12 @@ def narrowed() -> Kernel:
     return kernel.with_(lo=lo)
 
 
-def test_ranges_tighter_than_the_rules(tmp_path: Path) -> None:
+def test_ranges_tighter_than_the_rules(simulated: Simulated, tmp_path: Path) -> None:
     kernel = narrowed()
     simulated(program_of(kernel), [vectors_for(kernel, 200)], 1, tmp_path)
 
 
-def test_inputs_of_one_value_take_no_bits(tmp_path: Path) -> None:
+def test_inputs_of_one_value_take_no_bits(simulated: Simulated, tmp_path: Path) -> None:
     builder = KernelBuilder("fixed", [5, -4, 0], [5, 3, 0], origin="fc")
     kernel = builder.build([0, builder.add(0, 1), 1, 2])
     program = program_of(kernel)
@@ -154,7 +165,7 @@ def test_inputs_of_one_value_take_no_bits(tmp_path: Path) -> None:
 
 @SETTINGS
 @given(seed=st.integers(0, 10**6), depth=st.integers(0, 6))
-def test_adder_graphs_without_sign_extensions(tmp_path: Path, seed: int, depth: int) -> None:
+def test_adder_graphs_without_sign_extensions(simulated: Simulated, tmp_path: Path, seed: int, depth: int) -> None:
     """Inverted top bits, wired ones above subtrahends, and bits that a whole range shares."""
     rng = np.random.default_rng(seed)
     builder = KernelBuilder("graph", [-16, -3, 0, -100, 7], [15, 4, 31, 99, 9], origin="fc")
@@ -169,3 +180,48 @@ def test_adder_graphs_without_sign_extensions(tmp_path: Path, seed: int, depth: 
     program = program_of(kernel)
     verify_program(program)
     simulated(program, [vectors_for(kernel, 60, seed)], depth, tmp_path)
+
+
+def test_single_bits(simulated: Simulated, tmp_path: Path) -> None:
+    """Every op on bits, signed ones and ones that a word's range leaves: no adders, no words."""
+    builder = KernelBuilder("bits", [0, 0, -1, 2, -1], [1, 1, 0, 3, 1], origin="bit")
+    outputs = []
+    ops = (builder.add, builder.sub, builder.mul, builder.min, builder.max, builder.less, builder.equal)
+    ops += (builder.bit_and, builder.bit_or, builder.bit_xor)
+    one = builder.const(1)
+    for a in range(5):
+        outputs += [op(a, b) for b in (*range(5), one) for op in ops if op != builder.mul or b != one]
+        outputs += [builder.wrap(op(a, b), 1, sign) for b in range(5) for op in ops[:3] for sign in (False, True)]
+        outputs += [builder.round(a, 1, mode) for mode in Rounding] + [builder.select(a, 0, 2), builder.select(1, a, 3)]
+        outputs += [builder.clamp(a, 0, 1), builder.clamp(a, -1, 0), builder.shl(a, 1)]
+        outputs.append(builder.table(a, np.arange(4)[: builder.range(a)[1] - builder.range(a)[0] + 1] % 2))
+    kernel = builder.build(outputs)
+    grid = np.stack(np.meshgrid([0, 1], [0, 1], [-1, 0], [2, 3], [-1, 0, 1]), -1).reshape(-1, 5)
+    for depth in (0, 2):
+        simulated(program_of(kernel), [grid.astype(np.int64)], depth, tmp_path)
+
+
+def test_products_narrower_and_wider_than_their_operands(simulated: Simulated, tmp_path: Path) -> None:
+    """Ranges proven from elsewhere: a product of words in one bit, signed ones without their sign."""
+    builder = KernelBuilder("mul", [0, 0, -4, -4], [3, 3, 3, 3], origin="mul")
+    products = [builder.mul(0, 1), builder.mul(2, 3), builder.mul(2, 2), builder.mul(0, 2), builder.mul(1, 1)]
+    kernel = builder.build(products)
+    lo, hi = kernel.lo.copy(), kernel.hi.copy()
+    lo[4:], hi[4:] = (0, 0, 0, -1, 0), (1, 1, 16, 0, 9)
+    kernel = kernel.with_(lo=lo, hi=hi)
+    codes = np.stack(np.meshgrid(np.arange(4), np.arange(4), np.arange(-4, 4), np.arange(-4, 4)), -1).reshape(-1, 4)
+    found = np.stack([codes[:, a] * codes[:, b] for a, b in ((0, 1), (2, 3), (2, 2), (0, 2), (1, 1))], 1)
+    inside = np.all((found >= lo[4:]) & (found <= hi[4:]), axis=1)
+    assert inside.sum() > 20
+    simulated(program_of(kernel), [codes[inside].astype(np.int64)], 0, tmp_path)
+
+
+def test_unused_inputs_and_constant_outputs(simulated: Simulated, tmp_path: Path) -> None:
+    builder = KernelBuilder("idle", [-8, -8, 0], [7, 7, 1], origin="x")
+    wide = [builder.const(value) for value in (0, -1, 7, 1 << 40, -(1 << 61), (1 << 12) - 1)]
+    kernel = builder.build([1, *wide, 1])
+    codes = vectors_for(kernel, 40)
+    program = program_of(kernel, (1, 1, 1), (1, 5, 2))
+    simulated(program, [codes[:, k : k + 1] for k in range(3)], 0, tmp_path)
+    nothing = program_of(builder.build([wide[3]]))
+    simulated(nothing, [codes], 1, tmp_path)
