@@ -11,7 +11,6 @@ from __future__ import annotations
 import hashlib
 import re
 import shutil
-import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -67,9 +66,21 @@ TIDY_EXCLUDED = {
     "misc-explicit-constructor": "the vendors' integer types convert implicitly, and the stand-ins do as they do",
     "misc-include-cleaner": "the vendors bring their types through umbrella headers",
     "misc-non-private-member-variables-in-classes": "a stream's beat is a structure of public members",
+    "misc-use-internal-linkage": "a synthesised function is called by name, from the bench and by the vendor's tool",
     "performance-enum-size": "the vendors' enumerations have the size of an int",
 }
 """Checks of those groups that are off, and why."""
+
+
+@dataclass(frozen=True)
+class Program:
+    """A compiled bench."""
+
+    path: Path
+    tool: str
+    """The compiler and its version."""
+    seconds: float
+    """How long the compilation took; 0 where the program of the same files was there already."""
 
 
 @dataclass(frozen=True)
@@ -129,36 +140,73 @@ def run_codes(
     """Write the files below `workdir`, compile every `*.cpp` of them to one program and run it over vectors.
 
     `inputs` are codes (N, elements) by port, `outputs` the number of elements by port; `compiler` is "g++" or
-    "clang++", the first that is there by default; `flags` add to the compiler's. `timeout` (seconds) holds for the
-    compilation and the run each. A program that was compiled here from the same files is run again as it is.
+    "clang++", the first that is there by default; `flags` come after our own, so that `-O2` overrides the optimisation.
+    `timeout` (seconds) holds for the compilation and the run each. A program that was compiled here from the same files
+    is run again as it is.
 
     Raises `DataError` on wrong shapes, `MissingToolError`, `ToolError` with the start of the compiler's message, and
     `VerificationError` if the bench writes something else than a vector for each vector.
     """
     count = _count(inputs)
-    found = find_compiler(compiler)
-    note = progress or (lambda line: None)
-    sources = write_files(files, workdir)
+    program = compile_program(
+        files, workdir=workdir, compiler=compiler, flags=flags, progress=progress, timeout=timeout
+    )
     folder = workdir / _RUN_FOLDER
-    compile_seconds = _compiled(found, files, sources, flags, workdir, note, timeout)
     _fresh(folder / "in")
     _fresh(folder / "out")
     for port, codes in inputs.items():
-        lines = (" ".join(map(str, row)) for row in np.asarray(codes).tolist())
-        (folder / "in" / f"{port}.dat").write_text("\n".join(lines) + "\n")
-    note(f"C simulation of {count} vectors")
-    begin = time.monotonic()
-    run(
-        [folder.resolve() / "bench", f"{_RUN_FOLDER}/in", f"{_RUN_FOLDER}/out"],
+        lines = (" ".join(map(str, row)) + "\n" for row in np.asarray(codes).tolist())
+        (folder / "in" / f"{port}.dat").write_text("".join(lines))
+    if progress is not None:
+        progress(f"C simulation of {count} vectors")
+    done = run(
+        [program.path, f"{_RUN_FOLDER}/in", f"{_RUN_FOLDER}/out"],
         cwd=workdir,
         log=folder / "run.log",
         progress=progress,
         timeout=timeout,
         tool="C simulation",
     )
-    seconds = time.monotonic() - begin
     results = {port: _read(folder / "out" / f"{port}.dat", port, count, width) for port, width in outputs.items()}
-    return CsimResult(results, f"{found.tool.name} {found.version}", seconds, compile_seconds)
+    return CsimResult(results, program.tool, done.seconds, program.seconds)
+
+
+def compile_program(
+    files: Mapping[str, str],
+    *,
+    workdir: Path,
+    compiler: str | None = None,
+    flags: Sequence[str] = (),
+    progress: Progress | None = None,
+    timeout: float | None = None,
+) -> Program:
+    """Write the files below `workdir` and compile every `*.cpp` of them to one program, unless it is there already.
+
+    Raises `MissingToolError`, and `ToolError` with the start of the compiler's message.
+    """
+    found = find_compiler(compiler)
+    sources = write_files(files, workdir)
+    folder = workdir / _RUN_FOLDER
+    folder.mkdir(parents=True, exist_ok=True)
+    options = [_STANDARD, "-O1", "-w", "-pthread", *_INCLUDES, *flags]
+    digest = hashlib.sha256(repr((found.command, found.version, options)).encode())
+    for name in sorted(name for name in files if not name.endswith(".dat")):
+        digest.update(f"\0{name}\0{files[name]}".encode())
+    tool = f"{found.tool.name} {found.version}"
+    stamp, bench = folder / "bench.from", folder / "bench"
+    if bench.is_file() and stamp.is_file() and stamp.read_text() == digest.hexdigest():
+        return Program(bench.resolve(), tool, 0.0)
+    stamp.unlink(missing_ok=True)
+    if progress is not None:
+        progress(f"{found.tool.name} compiles {', '.join(sources)}")
+    log = folder / "compile.log"
+    command = [*found.command, *options, *sources, "-o", f"{_RUN_FOLDER}/bench"]
+    try:
+        done = run(command, cwd=workdir, log=log, env=found.environment, timeout=timeout, tool=found.tool.name)
+    except ToolError as error:
+        raise _compile_error(error, found, log) from error
+    stamp.write_text(digest.hexdigest())
+    return Program(bench.resolve(), tool, done.seconds)
 
 
 def write_files(files: Mapping[str, str], workdir: Path) -> list[str]:
@@ -240,38 +288,6 @@ def _count(inputs: Mapping[str, Ints]) -> int:
     if len(set(counts.values())) != 1:
         raise DataError(f"the input ports need the same number of vectors, at least one port: {counts}")
     return next(iter(counts.values()))
-
-
-def _compiled(
-    found: Found,
-    files: Mapping[str, str],
-    sources: Sequence[str],
-    flags: Sequence[str],
-    workdir: Path,
-    note: Progress,
-    timeout: float | None,
-) -> float:
-    """Make `bench` in the run folder, unless it is there already from the same files; returns how long it took."""
-    folder = workdir / _RUN_FOLDER
-    folder.mkdir(parents=True, exist_ok=True)
-    options = [_STANDARD, "-O1", "-w", "-pthread", *_INCLUDES, *flags]
-    digest = hashlib.sha256(repr((found.command, found.version, options)).encode())
-    for name in sorted(name for name in files if not name.endswith(".dat")):
-        digest.update(f"\0{name}\0{files[name]}".encode())
-    stamp, bench = folder / "bench.from", folder / "bench"
-    if bench.is_file() and stamp.is_file() and stamp.read_text() == digest.hexdigest():
-        return 0.0
-    stamp.unlink(missing_ok=True)
-    note(f"{found.tool.name} compiles {', '.join(sources)}")
-    log = folder / "compile.log"
-    begin = time.monotonic()
-    command = [*found.command, *options, *sources, "-o", f"{_RUN_FOLDER}/bench"]
-    try:
-        run(command, cwd=workdir, log=log, env=found.environment, timeout=timeout, tool=found.tool.name)
-    except ToolError as error:
-        raise _compile_error(error, found, log) from error
-    stamp.write_text(digest.hexdigest())
-    return time.monotonic() - begin
 
 
 def _compile_error(error: ToolError, found: Found, log: Path) -> ToolError:

@@ -320,14 +320,8 @@ class Integer {
     return Value(most) < value ? most : to_int64();
   }
   // A shift keeps the type of what is shifted; a negative distance shifts the other way.
-  F<W, S> shifted_left(long long n) const {
-    if (n < 0) return shifted_right(n < -W ? W : -n);
-    return n >= W ? F<W, S>::of(Value(0)) : F<W, S>::of(wrap<W, S>(shift_left(value, static_cast<int>(n))));
-  }
-  F<W, S> shifted_right(long long n) const {
-    if (n < 0) return shifted_left(n < -W ? W : -n);
-    return F<W, S>::of(shift_right(value, static_cast<int>(n >= W ? W - S : n)));
-  }
+  F<W, S> shifted_left(long long n) const { return n < 0 ? right_by(-n) : left_by(n); }
+  F<W, S> shifted_right(long long n) const { return n < 0 ? left_by(-n) : right_by(n); }
 
   // Digits with a minus sign for a negative number.
   std::string digits(int base) const {
@@ -363,6 +357,10 @@ class Integer {
   Value value;
 
  private:
+  F<W, S> left_by(long long n) const {
+    return of(n >= W ? Value(0) : wrap<W, S>(shift_left(value, static_cast<int>(n))));
+  }
+  F<W, S> right_by(long long n) const { return of(shift_right(value, static_cast<int>(n >= W ? W - S : n))); }
   static int digit_of(char c) {
     if (c >= '0' && c <= '9') return c - '0';
     if (c >= 'a' && c <= 'f') return c - 'a' + 10;
@@ -382,8 +380,8 @@ struct None {
 template <int W, bool S>
 using Native = typename std::conditional<
     (W > 64), None,
-    typename std::conditional<S, typename std::conditional<(W > 32), long long, int>::type,
-                              typename std::conditional<(W > 32), unsigned long long, unsigned>::type>::type>::type;
+    typename std::conditional<(W + !S > 64), unsigned long long,
+                              typename std::conditional<(W + !S > 32), long long, int>::type>::type>::type;
 
 // ---- Arithmetic. Every operator is there for two integers of a family, and for one and a C integer on either side.
 // bool counts as one bit without a sign, every other C integer as its own width.
@@ -393,38 +391,38 @@ struct CType {
   static constexpr bool sign = std::is_signed<C>::value;
 };
 
-#define HW_INTEGER(W, S) template <int, bool> class F, int W, bool S
+#define HW_INTEGER template <int, bool> class F, int W, bool S
 #define HW_LIFTED(C) F<CType<C>::width, CType<C>::sign>
 
-#define HW_OPERATOR(OP, RULE, EXPRESSION)                                                                      \
-  template <HW_INTEGER(W, S), int V, bool T>                                                                   \
-  inline F<RULE##_width(W, S, V, T), RULE##_sign(S, T)> operator OP(const Integer<F, W, S> &x,                 \
-                                                                    const Integer<F, V, T> &y) {               \
-    typedef F<RULE##_width(W, S, V, T), RULE##_sign(S, T)> R;                                                  \
-    typedef Num<larger(R::width + !R::is_signed, larger(W + !S, V + !T))> N;                                        \
-    const N a = static_cast<N>(x.value), b = static_cast<N>(y.value);                                          \
-    return R::of(static_cast<typename R::Value>(EXPRESSION));                                                  \
-  }                                                                                                            \
-  template <HW_INTEGER(W, S), class C>                                                                         \
-  inline F<RULE##_width(W, S, CType<C>::width, CType<C>::sign), RULE##_sign(S, CType<C>::sign)> operator OP(   \
-      const Integer<F, W, S> &x, C y) {                                                                        \
-    return x OP HW_LIFTED(C)(y);                                                                               \
-  }                                                                                                            \
-  template <HW_INTEGER(W, S), class C>                                                                         \
-  inline F<RULE##_width(CType<C>::width, CType<C>::sign, W, S), RULE##_sign(CType<C>::sign, S)> operator OP(   \
-      C x, const Integer<F, W, S> &y) {                                                                        \
-    return HW_LIFTED(C)(x) OP y;                                                                               \
-  }                                                                                                            \
-  template <HW_INTEGER(W, S), int V, bool T>                                                                   \
-  inline F<W, S> &operator OP##=(Integer<F, W, S> &x, const Integer<F, V, T> &y) {                             \
-    x.value = wrap<W, S>((x OP y).value);                                                                      \
-    return static_cast<F<W, S> &>(x);                                                                          \
-  }                                                                                                            \
-  template <HW_INTEGER(W, S), class C>                                                                         \
-  inline typename std::enable_if<std::is_integral<C>::value, F<W, S>>::type &operator OP##=(                   \
-      Integer<F, W, S> &x, C y) {                                                                              \
-    x.value = wrap<W, S>((x OP y).value);                                                                      \
-    return static_cast<F<W, S> &>(x);                                                                          \
+#define HW_OPERATOR(OP, RULE, EXPRESSION)                                                                             \
+  template <HW_INTEGER, int V, bool T>                                                                                \
+  inline F<RULE##_width(W, S, V, T), RULE##_sign(S, T)> operator OP(const Integer<F, W, S> &x,                        \
+                                                                    const Integer<F, V, T> &y) {                      \
+    typedef F<RULE##_width(W, S, V, T), RULE##_sign(S, T)> R;                                                         \
+    typedef Num<larger(R::width + !R::is_signed, larger(W + !S, V + !T))> N;                                          \
+    const N a = static_cast<N>(x.value), b = static_cast<N>(y.value);                                                 \
+    return R::of(static_cast<typename R::Value>(EXPRESSION));                                                         \
+  }                                                                                                                   \
+  template <HW_INTEGER, class C>                                                                                      \
+  inline F<RULE##_width(W, S, CType<C>::width, CType<C>::sign), RULE##_sign(S, CType<C>::sign)> operator OP(          \
+      const Integer<F, W, S> &x, C y) {                                                                               \
+    return x OP HW_LIFTED(C)(y);                                                                                      \
+  }                                                                                                                   \
+  template <HW_INTEGER, class C>                                                                                      \
+  inline F<RULE##_width(CType<C>::width, CType<C>::sign, W, S), RULE##_sign(CType<C>::sign, S)> operator OP(          \
+      C x, const Integer<F, W, S> &y) {                                                                               \
+    return HW_LIFTED(C)(x) OP y;                                                                                      \
+  }                                                                                                                   \
+  template <HW_INTEGER, int V, bool T>                                                                                \
+  inline F<W, S> &operator OP##=(Integer<F, W, S> &x, const Integer<F, V, T> &y) {                                    \
+    x.value = wrap<W, S>((x OP y).value);                                                                             \
+    return static_cast<F<W, S> &>(x);                                                                                 \
+  }                                                                                                                   \
+  template <HW_INTEGER, class C>                                                                                      \
+  inline typename std::enable_if<std::is_integral<C>::value, F<W, S>>::type &operator OP##=(                          \
+      Integer<F, W, S> &x, C y) {                                                                                     \
+    x.value = wrap<W, S>((x OP y).value);                                                                             \
+    return static_cast<F<W, S> &>(x);                                                                                 \
   }
 
 template <class N>
@@ -447,22 +445,22 @@ HW_OPERATOR(&, bits, a &b)
 HW_OPERATOR(|, bits, a | b)
 HW_OPERATOR(^, bits, a ^ b)
 
-#define HW_COMPARISON(OP, EXPRESSION)                                                                         \
-  template <HW_INTEGER(W, S), int V, bool T>                                                                  \
-  inline bool operator OP(const Integer<F, W, S> &x, const Integer<F, V, T> &y) {                             \
-    typedef Num<larger(W + !S, V + !T)> N;                                                                    \
-    const N a = static_cast<N>(x.value), b = static_cast<N>(y.value);                                         \
-    return EXPRESSION;                                                                                        \
-  }                                                                                                           \
-  template <HW_INTEGER(W, S), class C>                                                                        \
-  inline typename std::enable_if<std::is_integral<C>::value, bool>::type operator OP(                         \
-      const Integer<F, W, S> &x, C y) {                                                                       \
-    return x OP HW_LIFTED(C)(y);                                                                              \
-  }                                                                                                           \
-  template <HW_INTEGER(W, S), class C>                                                                        \
-  inline typename std::enable_if<std::is_integral<C>::value, bool>::type operator OP(                         \
-      C x, const Integer<F, W, S> &y) {                                                                       \
-    return HW_LIFTED(C)(x) OP y;                                                                              \
+#define HW_COMPARISON(OP, EXPRESSION)                                                                                 \
+  template <HW_INTEGER, int V, bool T>                                                                                \
+  inline bool operator OP(const Integer<F, W, S> &x, const Integer<F, V, T> &y) {                                     \
+    typedef Num<larger(W + !S, V + !T)> N;                                                                            \
+    const N a = static_cast<N>(x.value), b = static_cast<N>(y.value);                                                 \
+    return EXPRESSION;                                                                                                \
+  }                                                                                                                   \
+  template <HW_INTEGER, class C>                                                                                      \
+  inline typename std::enable_if<std::is_integral<C>::value, bool>::type operator OP(                                 \
+      const Integer<F, W, S> &x, C y) {                                                                               \
+    return x OP HW_LIFTED(C)(y);                                                                                      \
+  }                                                                                                                   \
+  template <HW_INTEGER, class C>                                                                                      \
+  inline typename std::enable_if<std::is_integral<C>::value, bool>::type operator OP(                                 \
+      C x, const Integer<F, W, S> &y) {                                                                               \
+    return HW_LIFTED(C)(x) OP y;                                                                                      \
   }
 
 HW_COMPARISON(==, a == b)
@@ -472,19 +470,19 @@ HW_COMPARISON(>, b < a)
 HW_COMPARISON(<=, !(b < a))
 HW_COMPARISON(>=, !(a < b))
 
-#define HW_SHIFT(OP, DIRECTION)                                                                                 \
-  template <HW_INTEGER(W, S), int V, bool T>                                                                    \
-  inline F<W, S> operator OP(const Integer<F, W, S> &x, const Integer<F, V, T> &y) {                            \
-    return x.DIRECTION(y.distance());                                                                           \
-  }                                                                                                             \
-  template <HW_INTEGER(W, S), class C>                                                                          \
-  inline F<smaller(W, W + CType<C>::width), S> operator OP(const Integer<F, W, S> &x, C y) {                    \
-    return x.DIRECTION(HW_LIFTED(C)(y).distance());                                                             \
-  }                                                                                                             \
-  template <HW_INTEGER(W, S), class Y>                                                                          \
-  inline F<W, S> &operator OP##=(Integer<F, W, S> &x, const Y &y) {                                             \
-    x.value = (x OP y).value;                                                                                   \
-    return static_cast<F<W, S> &>(x);                                                                           \
+#define HW_SHIFT(OP, DIRECTION)                                                                                       \
+  template <HW_INTEGER, int V, bool T>                                                                                \
+  inline F<W, S> operator OP(const Integer<F, W, S> &x, const Integer<F, V, T> &y) {                                  \
+    return x.DIRECTION(y.distance());                                                                                 \
+  }                                                                                                                   \
+  template <HW_INTEGER, class C>                                                                                      \
+  inline F<smaller(W, W + CType<C>::width), S> operator OP(const Integer<F, W, S> &x, C y) {                          \
+    return x.DIRECTION(HW_LIFTED(C)(y).distance());                                                                   \
+  }                                                                                                                   \
+  template <HW_INTEGER, class Y>                                                                                      \
+  inline F<W, S> &operator OP##=(Integer<F, W, S> &x, const Y &y) {                                                   \
+    x.value = (x OP y).value;                                                                                         \
+    return static_cast<F<W, S> &>(x);                                                                                 \
   }
 
 HW_SHIFT(<<, shifted_left)
@@ -495,46 +493,46 @@ HW_SHIFT(>>, shifted_right)
 #undef HW_SHIFT
 #undef HW_LIFTED
 
-template <HW_INTEGER(W, S)>
+template <HW_INTEGER>
 inline F<W, S> operator+(const Integer<F, W, S> &x) {
   return F<W, S>::of(x.value);
 }
-template <HW_INTEGER(W, S)>
+template <HW_INTEGER>
 inline F<W + 1, true> operator-(const Integer<F, W, S> &x) {
   typedef F<W + 1, true> R;
   return R::of(typename R::Value(0) - static_cast<typename R::Value>(x.value));
 }
-template <HW_INTEGER(W, S)>
+template <HW_INTEGER>
 inline bool operator!(const Integer<F, W, S> &x) {
   return !x.or_reduce();
 }
-template <HW_INTEGER(W, S)>
+template <HW_INTEGER>
 inline F<W, S> &operator++(Integer<F, W, S> &x) {
   return x += true;
 }
-template <HW_INTEGER(W, S)>
+template <HW_INTEGER>
 inline F<W, S> &operator--(Integer<F, W, S> &x) {
   return x -= true;
 }
-template <HW_INTEGER(W, S)>
+template <HW_INTEGER>
 inline F<W, S> operator++(Integer<F, W, S> &x, int) {
   const F<W, S> before = F<W, S>::of(x.value);
   x += true;
   return before;
 }
-template <HW_INTEGER(W, S)>
+template <HW_INTEGER>
 inline F<W, S> operator--(Integer<F, W, S> &x, int) {
   const F<W, S> before = F<W, S>::of(x.value);
   x -= true;
   return before;
 }
 
-template <HW_INTEGER(W, S)>
+template <HW_INTEGER>
 inline std::ostream &operator<<(std::ostream &stream, const Integer<F, W, S> &x) {
   const std::ios_base::fmtflags base = stream.flags() & std::ios_base::basefield;
   return stream << x.digits(base == std::ios_base::hex ? 16 : base == std::ios_base::oct ? 8 : 10);
 }
-template <HW_INTEGER(W, S)>
+template <HW_INTEGER>
 inline std::istream &operator>>(std::istream &stream, Integer<F, W, S> &x) {
   std::string text;
   if (stream >> text) x.value = Integer<F, W, S>::parsed(text.c_str(), 10).value;
