@@ -1,9 +1,10 @@
-"""Refit the ECP5 delay model against place & route.
+"""Refit a target's delay model against place & route, and hold its estimate of LUT sites against the placed ones.
 
 Random quantised networks are cut at several depths, synthesised, placed and routed; the measured periods are set
 against the model's, and `overhead` and a common factor of all op delays are fitted by least squares.
 
-    python benchmarks/calibrate_delay.py [--layers 16,16,8,5] [--depths 8,12,20] [--seeds 1] [--work DIR] [--json FILE]
+    python benchmarks/calibrate_delay.py [--target ecp5-85k] [--layers 16,16,8,5] [--depths 8,12,20] [--seeds 1]
+                                         [--work DIR] [--json FILE]
 """
 
 from __future__ import annotations
@@ -28,11 +29,14 @@ from hardwire.schedule.pipeline import Timing, build
 from hardwire.solver import FullAdderCost, solve_cached
 from hardwire.targets import Target, target
 from hardwire.tools.harness import add_harness
-from hardwire.tools.nextpnr import place_and_route
+from hardwire.tools.placers import place_and_route
 from hardwire.tools.yosys import synthesise
 
+_SITES = {"ecp5": ("TRELLIS_COMB",), "ice40": ("ICESTORM_LC",), "gowin": ("LUT4", "ALU")}
+"""Family → what of nextpnr's report are LUT sites."""
 
-def network(sizes: list[int], seed: int, bits: int = 6, density: float = 0.7) -> Program:
+
+def network(sizes: list[int], seed: int, part: Target, bits: int = 6, density: float = 0.7) -> Program:
     """A random dense network: 6-bit weights, 6-bit rounded and saturated ReLU activations, 8-bit inputs."""
     rng = np.random.default_rng(seed)
     builder = KernelBuilder("net", [-128] * sizes[0], [127] * sizes[0], origin="x")
@@ -55,7 +59,7 @@ def network(sizes: list[int], seed: int, bits: int = 6, density: float = 0.7) ->
     step = Step("net", "net", (Access("x", zero, ids[: sizes[0]]),), Access("y", zero, ids[: sizes[-1]]))
     ports = Port("x", "x", ids[: sizes[0]], (sizes[0],)), Port("y", "y", ids[: sizes[-1]], (sizes[-1],))
     program = Program("net", arrays, {"net": kernel}, (step,), ports[:1], ports[1:])
-    solve = partial(_solve, cost=FullAdderCost(target().costs.adder_overhead))
+    solve = partial(_solve, cost=FullAdderCost(part.costs.adder_overhead))
     return flatten(program, solve)
 
 
@@ -72,16 +76,15 @@ def measure(program: Program, part: Target, depth: int, seeds: list[int], work: 
     for name, text in emit(Source.scheduled("net", program, circuit)).items():
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         (folder / name).write_text(text)
-    netlist = synthesise([folder / "net.v"], "net", workdir=folder)
+    family = part.synthesis["family"]
+    netlist = synthesise([folder / "net.v"], "net", family=family, workdir=folder)
     buses = [{bus.name: bus.width for bus in side} for side in (circuit.inputs, circuit.outputs)]
-    wrapped = add_harness(netlist, *buses, workdir=folder / "harness")
+    wrapped = add_harness(netlist, *buses, family=family, workdir=folder / "harness")
     periods = []
     for seed in seeds:
         routed = place_and_route(
             wrapped.json_path,
-            device=part.place["device"],
-            package=part.place["package"],
-            speed=int(part.place["speed"]),
+            part.place,
             freq_mhz=circuit.fmax_mhz,
             seed=seed,
             workdir=folder / f"seed{seed}",
@@ -99,12 +102,18 @@ def measure(program: Program, part: Target, depth: int, seeds: list[int], work: 
         "stretch": stretch,
         "estimated_lut": circuit.estimate()["lut"],
         "estimated_ff": circuit.ff,
-        "lut4": netlist.resources["lut"],
+        "lut": netlist.resources["lut"],
         "carry": netlist.resources["carry"],
         "ff": netlist.resources["ff"],
-        "comb": used.get("TRELLIS_COMB", 0),
-        "placed_ff": used.get("TRELLIS_FF", 0),
+        "placed_sites": sum(used.get(name, 0) for name in _SITES[part.family]),
+        "of_the_harness": _harness_sites(part, *(sum(side.values()) for side in buses)),
     }
+
+
+def _harness_sites(part: Target, bits_in: int, bits_out: int) -> int:
+    """LUT sites of the harness: a multiplexer a bit out, and what its registers take by themselves."""
+    registers = 2 * bits_in + bits_out + 2
+    return bits_out + (registers if part.costs.lone_ff else 0)
 
 
 def main() -> None:
@@ -117,7 +126,7 @@ def main() -> None:
     parser.add_argument("--json", type=Path)
     options = parser.parse_args()
     part = target(options.target)
-    program = network([int(s) for s in options.layers.split(",")], 1)
+    program = network([int(s) for s in options.layers.split(",")], 1, part)
     rows = []
     with tempfile.TemporaryDirectory() as scratch:
         for depth in (int(d) for d in options.depths.split(",")):

@@ -15,7 +15,7 @@ from hardwire.schedule.circuit import Circuit
 from hardwire.schedule.closing import Closure, Contract, close
 from hardwire.targets import Target
 from hardwire.tools.harness import add_harness
-from hardwire.tools.nextpnr import RouteResult, place_and_route
+from hardwire.tools.placers import RouteResult, place_and_route
 from hardwire.tools.yosys import SynthesisResult, synthesise
 from hardwire.writing import written
 
@@ -176,7 +176,12 @@ def _run(
 ) -> dict[str, Any]:
     family = design.target.synthesis["family"]
     netlist = synthesise(
-        verilog_of(design, folder), design.module, family=family, workdir=work, dsp=True, progress=progress
+        verilog_of(design, folder),
+        design.module,
+        family=family,
+        workdir=work,
+        dsp=design.target.resources.dsp > 0,
+        progress=progress,
     )
     report: dict[str, Any] = {"synthesis": _synthesis(netlist)}
     place = design.target.place
@@ -197,9 +202,7 @@ def _run(
         runs.append(
             place_and_route(
                 wrapped.json_path,
-                device=place["device"],
-                package=place["package"],
-                speed=int(place["speed"]),
+                place,
                 freq_mhz=design.circuit.clock_mhz,
                 seed=seed,
                 workdir=work / f"seed{seed}",

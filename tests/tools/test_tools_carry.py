@@ -12,8 +12,9 @@ from hypothesis import strategies as st
 
 from hardwire.tools._ecp5_carry import open_chain_ends
 from hardwire.tools.bits import pack, unpack
+from hardwire.tools.fabrics import Recipe
 from hardwire.tools.netlist import NetlistSimulator
-from hardwire.tools.yosys import RECIPES, Recipe, synthesise
+from hardwire.tools.yosys import RECIPES, synthesise
 
 VERILOG = """
 module sums(input clk, input rst, input in_valid, input [23:0] x, output out_valid, output [37:0] y);

@@ -297,8 +297,8 @@ def test_what_cannot_be_simulated_is_named() -> None:
         build({"u": cell("DP16KD", {"CLKB": 2, "CEA": "0"}, {"REGMODE_B": "OUTREG"})})
     with pytest.raises(UnsupportedError, match=r"DSP48E1\).*dsp=False"):
         build({"u": cell("DSP48E1", {})})
-    with pytest.raises(UnsupportedError, match=r"cell u \(SB_LUT4\).*does not know this kind"):
-        build({"u": cell("SB_LUT4", {})})
+    with pytest.raises(UnsupportedError, match=r"cell u \(EFX_LUT4\).*does not know this kind"):
+        build({"u": cell("EFX_LUT4", {})})
     with pytest.raises(UnsupportedError, match="its register OUTPUT is used"):
         build({"u": cell("MULT18X18D", {"P0": 100}, {"REG_OUTPUT_CLK": "CLK0"})})
     with pytest.raises(UnsupportedError, match="its length is not a constant"):

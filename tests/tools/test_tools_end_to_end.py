@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import pytest
 from tool_designs import Design, adder_trees, multipliers, tables
 
-from hardwire.errors import ToolError, UnsupportedError, VerificationError
-from hardwire.tools import icarus, nextpnr, verilator, yosys
+from hardwire.errors import DataError, ToolError, UnsupportedError, VerificationError
+from hardwire.targets import target
+from hardwire.tools import gowin_pack, icarus, icepack, nextpnr, placers, verilator, yosys
 from hardwire.tools.bits import Words, pack, unpack
 from hardwire.tools.ecppack import pack_bitstream
 from hardwire.tools.harness import add_harness
@@ -30,9 +32,13 @@ NETLISTS: dict[str, dict[str, object]] = {
     "ecp5": {},
     "ecp5-stock": {"keep_adders": False},
     "ecp5-luts": {"dsp": False},
+    "ice40": {"family": "ice40-hx", "dsp": False},
+    "gw1n": {"family": "gw1n", "dsp": False},
+    "gw2a": {"family": "gw2a", "dsp": False},
     "xc7": {"family": "xc7", "dsp": False},
     "xcup": {"family": "xcup", "dsp": False},
 }
+SLOW = {"xcup": DESIGNS, "gw2a": DESIGNS, "xc7": ("tables", "products"), "gw1n": ("products",)}
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -86,8 +92,8 @@ def test_simulated_verilog_computes_the_meaning(name: str, design: str, folder: 
 @pytest.mark.parametrize(
     ("design", "how"),
     [
-        # Synthesis for Xilinx takes some ten seconds each.
-        pytest.param(d, how, marks=[pytest.mark.slow] if how == "xcup" or (how == "xc7" and d != "adders") else [])
+        # Some of these take some ten seconds each.
+        pytest.param(d, how, marks=[pytest.mark.slow] if d in SLOW.get(how, ()) else [])
         for d in DESIGNS
         for how in NETLISTS
     ],
@@ -256,6 +262,40 @@ def test_feedback_is_refused(tmp_path: Path) -> None:
     result = yosys.synthesise([tmp_path / "count.v"], "count", workdir=tmp_path)
     with pytest.raises(UnsupportedError, match="feedback through registers"):
         NetlistSimulator(result.json_path, "count")
+
+
+PLACED: dict[str, tuple[str, Callable[[Path, Path], Path]]] = {
+    "ice40-hx1k": ("ice40", icepack.pack_bitstream),
+    "gowin-gw1nr9": ("gw1n", partial(gowin_pack.pack_bitstream, chip="GW1N-9C")),
+}
+
+
+@pytest.mark.parametrize("part", [pytest.param(p, marks=[pytest.mark.slow] if "gowin" in p else []) for p in PLACED])
+def test_other_families_are_placed_as_their_targets_say(
+    part: str, synthesised: Callable[[str, str], yosys.SynthesisResult], tmp_path: Path
+) -> None:
+    found, (how, pack_it) = target(part), PLACED[part]
+    d, family = DESIGNS["tables"], found.synthesis["family"]
+    buses = {"x": d.widths["x"]}, {"y": d.widths["y"]}
+    harness = add_harness(synthesised("tables", how), *buses, family=family, workdir=tmp_path / "harness")
+    lines: list[str] = []
+    routed = placers.place_and_route(
+        harness.json_path, found.place, freq_mhz=50, workdir=tmp_path / "route", progress=lines.append
+    )
+    assert 20 < routed.fmax_mhz < 500
+    assert routed.constraint_mhz == 50
+    assert any("placement iteration" in line for line in lines)
+    assert any("routing" in line for line in lines)
+    total = sum(step.delay_ns for step in routed.critical_path)
+    assert total == pytest.approx(1000 / routed.fmax_mhz, rel=0.02)
+    assert max(use.used for use in routed.utilisation.values()) >= harness.resources["ff"]
+    assert pack_it(routed.config_path, tmp_path / "top.bit").stat().st_size > 10_000
+
+
+def test_a_target_whose_placer_is_unknown(tmp_path: Path) -> None:
+    for place in ({}, {"tool": "nextpnr_none"}, {"tool": "os.path"}):
+        with pytest.raises(DataError, match="is the placer"):
+            placers.place_and_route(tmp_path / "n.json", place, freq_mhz=1.0, workdir=tmp_path)
 
 
 @pytest.mark.slow

@@ -153,12 +153,28 @@ class Circuit:
     def estimate(self) -> dict[str, int]:
         """Predicted `lut`, `ff`, `dsp`, `bram`."""
         cost = self.target.cost(self.kernel)
+        lone, ports = self.lone_registers(cost.lut)
         return {
-            "lut": round(float(cost.lut.sum())),
+            "lut": round(float(cost.lut.sum() + lone.sum()) + ports),
             "ff": self.ff,
             "dsp": round(float(cost.dsp.sum())),
             "bram": round(float(cost.bram.sum())),
         }
+
+    def lone_registers(self, lut: NDArray[np.float64]) -> tuple[NDArray[np.int64], int]:
+        """LUT sites that flip-flops take by themselves, of each value and at the ports, where the target counts them.
+
+        `lut`: of each value, what its op takes; the first register behind logic sits in the logic's own sites.
+        """
+        if not self.target.costs.lone_ff:
+            return np.zeros(len(self.kernel), np.int64), 0
+        kernel, behind = self.kernel, (lut > 0).astype(np.int64)
+        copies = np.maximum(self.copies - behind, 0) + (kernel.op == OpCode.INPUT)
+        lone = np.where(self.constant, 0, stored_bits(kernel) * copies).astype(np.int64)
+        out = {(bus.name, e.value): e for bus in self.outputs for e in bus.elements if e.lo != e.hi}
+        packed = (behind > 0) & (self.copies == 0)
+        ports = sum(e.width for e in out.values() if e.value < 0 or not packed[self.root[e.value]])
+        return lone, ports + self.latency
 
     def text(self) -> str:
         """Readable listing, stage by stage."""
@@ -291,6 +307,7 @@ def layer_profile(circuit: Circuit) -> list[dict[str, Any]]:
     """
     kernel, args = circuit.kernel, circuit.args
     cost, registers = circuit.target.cost(kernel), circuit.register_bits
+    lone, at_ports = circuit.lone_registers(cost.lut)
     arrival = arrivals(args, circuit.delay, circuit.stage)
     period = 1000.0 / circuit.clock_mhz
     is_input = (kernel.op == OpCode.INPUT) & ~circuit.constant
@@ -317,7 +334,7 @@ def layer_profile(circuit: Circuit) -> list[dict[str, Any]]:
         rows.append(
             {
                 "layer": kernel.origins[origin],
-                "lut": float(cost.lut[at].sum()),
+                "lut": float((cost.lut + lone)[at].sum()),
                 "ff": int((registers - entry)[at].sum()),
                 "dsp": float(cost.dsp[at].sum()),
                 "bram": float(cost.bram[at].sum()),
@@ -329,7 +346,7 @@ def layer_profile(circuit: Circuit) -> list[dict[str, Any]]:
     rows.append(
         {
             "layer": "(ports)",
-            "lut": 0.0,
+            "lut": float(at_ports),
             "ff": own,
             "dsp": 0.0,
             "bram": 0.0,

@@ -50,6 +50,10 @@ class Costs:
     """LUT sites of adders of 0, 1, 2 … bits that are made without a carry chain."""
     carry_passes: bool = False
     """Whether a bit of a carry chain takes no LUT where one of its operands is constant (`passes.offset_sums`)."""
+    product_luts: float = 1.0
+    """LUT sites of a product that is made of LUTs, a pair of bits."""
+    lone_ff: bool = False
+    """Whether a flip-flop that stands behind no logic takes the LUT in front of it, for its data come through that."""
 
 
 @dataclass(frozen=True)
@@ -102,9 +106,9 @@ class Target:
     margin: float = 0.08
     """Part of the period that the scheduler leaves free where it can: place & route scatters by about as much."""
     synthesis: Mapping[str, str] = field(default_factory=dict)
-    """For the synthesis tool: `family` names its recipe."""
+    """For the synthesis tool: `family` names its recipe (`tools.fabrics`)."""
     place: Mapping[str, str] = field(default_factory=dict)
-    """For place & route: `device`, `package`, `speed`; empty where no open tool exists."""
+    """For place & route: `tool` names a module (`tools.placers`), the rest are its options; empty where none exists."""
 
     def adder_cost(self, adders: AdderShapes) -> NDArray[np.float64]:
         """LUT sites of adders: the solver's cost model (`solver.cost.AdderCost`)."""
@@ -139,7 +143,7 @@ class Target:
         dsp[big] = blocks[big]
         small = at & ~big
         # A row of partial products for each bit of the narrower operand, all but the first on a carry chain.
-        lut[small] = (narrow * wide + extra * np.maximum(narrow - 1, 0))[small]
+        lut[small] = (self.costs.product_luts * narrow * wide + extra * np.maximum(narrow - 1, 0))[small]
         # Products over several blocks are summed.
         lut[big] += ((blocks - 1) * (width + extra))[big]
         return OpCosts(lut, dsp, np.zeros(len(kernel)))

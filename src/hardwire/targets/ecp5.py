@@ -40,7 +40,7 @@ def _part(size: str, resources: Resources, package: str) -> Target:
         delays=_DELAYS,
         timing="calibrated",
         synthesis={"family": "ecp5"},
-        place={"device": size, "package": package, "speed": "8"},
+        place={"tool": "nextpnr", "device": size, "package": package, "speed": "8"},
     )
 
 

@@ -1,7 +1,6 @@
-"""What the cells of the device families mean, as the few operations that the netlist simulator runs.
+"""The few operations that the netlist simulator runs, and what a cell's model needs to be made of them.
 
-After the simulation models that Yosys ships (`lattice/common_sim.vh`, `lattice/ccu2c_sim.vh`, `xilinx/cells_sim.v`) and
-the Lattice ECP5 family data sheet (FPGA-DS-02012). A new cell is one function in `CELLS`.
+What the cells of a device family mean is in `fabrics`, one file a family: a function of a `Cell` for each kind.
 """
 
 from __future__ import annotations
@@ -195,33 +194,44 @@ class Cell:
             raise self.refuse(reason)
 
 
-def _lut(ports: Sequence[str], output: str) -> Callable[[Cell], None]:
+Model = Callable[[Cell], None]
+"""What a kind of cell means: adds the operations of one such cell to `cell.gates`."""
+
+
+def lut(ports: Sequence[str], output: str, parameter: str = "INIT") -> Model:
+    """A lookup table, whose content is a parameter."""
+
     def translate(cell: Cell) -> None:
-        cell.drive(output, cell.gates.lut(cell.number("INIT"), [cell.pin(port) for port in ports]))
+        cell.drive(output, cell.gates.lut(cell.number(parameter), [cell.pin(port) for port in ports]))
 
     return translate
 
 
-def _mux(select: str, low: str, high: str, output: str) -> Callable[[Cell], None]:
+def mux(select: str, low: str, high: str, output: str) -> Model:
+    """A multiplexer of two: `high` where `select` is 1."""
+
     def translate(cell: Cell) -> None:
         cell.drive(output, cell.gates.mux(cell.pin(select), cell.pin(low), cell.pin(high)))
 
     return translate
 
 
-def _wire(source: str, output: str) -> Callable[[Cell], None]:
+def wire(source: str, output: str) -> Model:
+    """A buffer."""
     return lambda cell: cell.drive(output, cell.pin(source))
 
 
-def _inverter(source: str, output: str) -> Callable[[Cell], None]:
+def inverter(source: str, output: str) -> Model:
+    """An inverter."""
     return lambda cell: cell.drive(output, cell.gates.lut(0b01, [cell.pin(source)]))
 
 
-def _constant(output: str, net: Net) -> Callable[[Cell], None]:
+def constant(output: str, net: Net) -> Model:
+    """A constant."""
     return lambda cell: cell.drive(output, net)
 
 
-def _register(cell: Cell, data: Net, enable: Net, reset: Net, value: int, initial: int, reset_first: bool) -> Net:
+def register(cell: Cell, data: Net, enable: Net, reset: Net, value: int, initial: int, reset_first: bool) -> Net:
     """A flip-flop with a synchronous reset to `value`, which acts without the enable if `reset_first`."""
     gates = cell.gates
     data = gates.mux(reset, data, ONE if value else ZERO)
@@ -230,194 +240,14 @@ def _register(cell: Cell, data: Net, enable: Net, reset: Net, value: int, initia
     return gates.flip_flop(data, enable, initial)
 
 
-def _ccu2c(cell: Cell) -> None:
-    gates, carry = cell.gates, cell.pin("CIN")
-    for half in "01":
-        table = cell.number(f"INIT{half}")
-        a, b, c, d = (cell.pin(port + half) for port in "ABCD")
-        propagate = gates.lut(table, [a, b, c, d])
-        if cell.text(f"INJECT1_{half}", "YES") == "YES":
-            cell.drive(f"S{half}", propagate)
-            carry = gates.mux(propagate, ZERO, carry)
-        else:
-            total, carry = gates.add_bit(propagate, gates.lut(table & 15, [a, b]), carry)
-            cell.drive(f"S{half}", total)
-    cell.drive("COUT", carry)
+def refused(why: str) -> Model:
+    """A cell that is not simulated."""
 
-
-def _trellis_ff(cell: Cell) -> None:
-    gates = cell.gates
-    reset = cell.pin("LSR")
-    if cell.text("LSRMUX", "LSR") == "INV":
-        reset = gates.lut(0b01, [reset])
-    cell.require(cell.text("CLKMUX", "CLK") == "CLK", "its clock is inverted")
-    cell.require(reset == ZERO or cell.text("SRMODE", "LSR_OVER_CE") != "ASYNC", "its reset is asynchronous")
-    cell.require(reset == ZERO or cell.text("LSRMODE", "LSR") == "LSR", "it loads preset data")
-    mode = cell.text("CEMUX", "1")
-    enable = {"1": ONE, "0": ZERO}.get(mode, cell.pin("CE", ONE))
-    if mode == "INV":
-        enable = gates.lut(0b01, [enable])
-    value = int(cell.text("REGSET", "RESET") == "SET")
-    cell.clock("CLK")
-    cell.drive("Q", _register(cell, cell.pin("DI"), enable, reset, value, value, reset_first=True))
-
-
-def _mult18x18d(cell: Cell) -> None:
-    for stage in ("INPUTA", "INPUTB", "PIPELINE", "OUTPUT"):
-        clock = cell.text(f"REG_{stage}_CLK", "NONE")
-        cell.require(clock == "NONE", f"its register {stage} is used (clock {clock})")
-    cell.require(cell.text("MULT_BYPASS", "DISABLED") == "DISABLED", "it is bypassed")
-    for source in ("SOURCEA", "SOURCEB"):
-        cell.require(cell.pin(source) == ZERO, f"its operand comes through the cascade ({source})")
-    a, b = ([cell.pin(f"{operand}{i}") for i in range(18)] for operand in "AB")
-    product = cell.gates.multiply(a, b, cell.pin("SIGNEDA"), cell.pin("SIGNEDB"))
-    for i, net in enumerate(product):
-        cell.drive(f"P{i}", net)
-
-
-def _dp16kd(cell: Cell) -> None:
-    """A block RAM that is only read: 1,024 words of 18 bits, each two bytes of 9, of which narrow ports see 8.
-
-    A port that is 36 bits wide reads two words at B's address; A's pins carry the lower one, B's the upper one.
-    """
-    words = np.zeros(1024, np.uint32)
-    for row in range(64):
-        content = cell.number(f"INITVAL_{row:02X}")
-        words[16 * row : 16 * row + 16] = [(content >> (20 * i)) & 0x3FFFF for i in range(16)]
-    wide = cell.number("DATA_WIDTH_B", 18) == 36
-    for port in "AB":
-        enable = cell.pin(f"CE{port}", ONE)
-        written = enable != ZERO and cell.pin(f"WE{port}") != ZERO
-        cell.require(not written, f"port {port} is written to; only ROMs are simulated")
-    if wide:
-        cell.require(cell.pin("CEA") == ZERO, "both its ports are used, 36 bits wide")
-        address = np.arange(1 << 14) >> 5 << 1
-        _drive_memory(cell, "B", "A", words[address])
-        _drive_memory(cell, "B", "B", words[address + 1])
-        return
-    address = np.arange(1 << 14)
-    for port in "AB":
-        width = cell.number(f"DATA_WIDTH_{port}", 18)
-        if cell.pin(f"CE{port}", ONE) == ZERO:
-            width = 18  # It is not used.
-        cell.require(width in (1, 2, 4, 9, 18), f"port {port} is {width} bits wide")
-        byte = np.where(width == 18, 0, (address >> 3) & 1)
-        bit = (address & 7) // width * width if width < 9 else 0
-        _drive_memory(cell, port, port, (words[address >> 4] >> (9 * byte) >> bit) & ((1 << width) - 1))
-
-
-def _drive_memory(cell: Cell, port: str, pins: str, content: NDArray[np.integer[Any]]) -> None:
-    """Read at the address of one port, a cycle late, onto the data pins of one port."""
-    enable = cell.pin(f"CE{port}", ONE)
-    if enable == ZERO:
-        for i in range(18):
-            cell.drive(f"DO{pins}{i}", ZERO)
-        return
-    for pin in (f"RST{port}", *(f"CS{port}{i}" for i in range(3))):
-        cell.require(cell.pin(pin) == ZERO, f"its pin {pin} is used")
-    cell.require(cell.text(f"CSDECODE_{port}", "0b000") == "0b000", f"port {port} is selected by a code")
-    cell.require(cell.text(f"REGMODE_{port}", "NOREG") == "NOREG", f"port {port} has an output register")
-    cell.require(cell.text(f"CLK{port}MUX", f"CLK{port}") == f"CLK{port}", "its clock is inverted")
-    cell.clock(f"CLK{port}")
-    data = cell.gates.read(content.astype(np.uint32), [cell.pin(f"AD{port}{i}") for i in range(14)])
-    for i, net in enumerate(data):
-        cell.drive(f"DO{pins}{i}", cell.gates.flip_flop(net, enable, 0))
-
-
-def _xilinx_carry(bits: int) -> Callable[[Cell], None]:
     def translate(cell: Cell) -> None:
-        if bits == 8:
-            cell.require(cell.text("CARRY_TYPE", "SINGLE_CY8") == "SINGLE_CY8", "its halves are separate chains")
-        gates = cell.gates
-        carry = gates.lut(0b1110, [cell.pin("CI"), cell.pin("CYINIT")])
-        totals, carries = [], []
-        for propagate, generate in zip(cell.pins("S", bits), cell.pins("DI", bits), strict=True):
-            total, carry = gates.add_bit(propagate, generate, carry)
-            totals.append(total)
-            carries.append(carry)
-        cell.drive("O", *totals)
-        cell.drive("CO", *carries)
+        raise cell.refuse(why)
 
     return translate
 
 
-def _xilinx_ff(reset_port: str, value: int, asynchronous: bool) -> Callable[[Cell], None]:
-    def translate(cell: Cell) -> None:
-        gates = cell.gates
-        cell.require(cell.number("IS_C_INVERTED") == 0, "its clock is inverted")
-        data, reset = cell.pin("D"), cell.pin(reset_port)
-        if cell.number("IS_D_INVERTED"):
-            data = gates.lut(0b01, [data])
-        if cell.number(f"IS_{reset_port}_INVERTED"):
-            reset = gates.lut(0b01, [reset])
-        cell.require(reset == ZERO or not asynchronous, "its reset is asynchronous")
-        cell.clock("C")
-        initial = cell.number("INIT", value)
-        cell.drive("Q", _register(cell, data, cell.pin("CE", ONE), reset, value, initial, reset_first=True))
-
-    return translate
-
-
-def _shift_register(address_bits: int) -> Callable[[Cell], None]:
-    def translate(cell: Cell) -> None:
-        cell.require(cell.number("IS_CLK_INVERTED") == 0, "its clock is inverted")
-        address = cell.pins("A", 5) if address_bits == 5 else [cell.pin(f"A{i}") for i in range(4)]
-        cell.require(all(net in (ZERO, ONE) for net in address), "its length is not a constant")
-        cell.clock("CLK")
-        content, net, stages = cell.number("INIT"), cell.pin("D"), []
-        for stage in range(1 << address_bits):
-            net = cell.gates.flip_flop(net, cell.pin("CE", ONE), (content >> stage) & 1)
-            stages.append(net)
-        cell.drive("Q", stages[sum(1 << i for i, bit in enumerate(address) if bit == ONE)])
-        cell.drive("Q31", stages[-1])
-
-    return translate
-
-
-CELLS: dict[str, Callable[[Cell], None]] = {
-    # Lattice ECP5. Lattice and Xilinx both name a cell LUT4, with different ports: see `translate`.
-    "CCU2C": _ccu2c,
-    "PFUMX": _mux("C0", "BLUT", "ALUT", "Z"),
-    "L6MUX21": _mux("SD", "D0", "D1", "Z"),
-    "TRELLIS_FF": _trellis_ff,
-    "MULT18X18D": _mult18x18d,
-    "DP16KD": _dp16kd,
-    "VLO": _constant("Z", ZERO),
-    "VHI": _constant("Z", ONE),
-    # Xilinx 7 series and UltraScale+.
-    **{f"LUT{n}": _lut([f"I{i}" for i in range(n)], "O") for n in range(1, 7)},
-    "MUXF7": _mux("S", "I0", "I1", "O"),
-    "MUXF8": _mux("S", "I0", "I1", "O"),
-    "MUXF9": _mux("S", "I0", "I1", "O"),
-    "CARRY4": _xilinx_carry(4),
-    "CARRY8": _xilinx_carry(8),
-    "FDRE": _xilinx_ff("R", 0, False),
-    "FDSE": _xilinx_ff("S", 1, False),
-    "FDCE": _xilinx_ff("CLR", 0, True),
-    "FDPE": _xilinx_ff("PRE", 1, True),
-    "SRL16E": _shift_register(4),
-    "SRLC32E": _shift_register(5),
-    "GND": _constant("G", ZERO),
-    "VCC": _constant("P", ONE),
-    **{name: _wire("I", "O") for name in ("BUF", "IBUF", "OBUF", "BUFG", "BUFGP")},
-}
-
-_TRELLIS_LUTS = {"LUT4": _lut("ABCD", "Z"), "LUT2": _lut("AB", "Z"), "INV": _inverter("A", "Z")}
-_XILINX_INVERTER = _inverter("I", "O")
-
-
-def translate(cell: Cell) -> None:
-    """Add the cell's operations. Raises `UnsupportedError`, naming the cell, if its kind or its use is not known."""
-    cell.gates.cell = cell.name
-    if cell.kind in _TRELLIS_LUTS and "Z" in cell.connections:
-        _TRELLIS_LUTS[cell.kind](cell)
-    elif cell.kind == "INV":
-        _XILINX_INVERTER(cell)
-    elif cell.kind in CELLS:
-        CELLS[cell.kind](cell)
-    elif cell.kind == "TRELLIS_DPR16X4" or cell.kind.startswith("RAMB"):
-        raise cell.refuse("this memory is not simulated; synthesise with bram=False, so that tables become LUTs")
-    elif cell.kind.startswith("DSP48"):
-        raise cell.refuse("this multiplier is not simulated; synthesise with dsp=False")
-    else:
-        raise cell.refuse("the netlist simulator does not know this kind of cell")
+MEMORY = refused("this memory is not simulated; synthesise with bram=False, so that tables become LUTs")
+MULTIPLIER = refused("this multiplier is not simulated; synthesise with dsp=False")

@@ -67,7 +67,10 @@ class Tool:
     pip: str | None = None
     apt: str | None = None
     version_arguments: tuple[str, ...] = ("--version",)
+    version_statuses: tuple[int, ...] = (0,)
+    """Exit statuses with these arguments; a program that has no such option may call that a failure."""
     version_pattern: str = r"(\d+\.\d+(?:[.+][\w.+-]+)?)"
+    """Empty for a program that states no version."""
     minimum: tuple[int, ...] = ()
     """A program on the search path that is older is passed over; an overridden one never is."""
 
@@ -147,9 +150,12 @@ class Found:
             timeout=PROBE_SECONDS,
             progress=lines.append,
             tool=self.tool.name,
+            statuses=self.tool.version_statuses,
         )
         if self.distribution is not None:
             return importlib.metadata.version(self.distribution)
+        if not self.tool.version_pattern:
+            return "no version stated"
         match = re.search(self.tool.version_pattern, "\n".join(lines))
         if match is None:
             raise ToolError(f"{self.tool.name} states no version: {' '.join(self.command)} printed {lines[:3]}")

@@ -12,9 +12,10 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from hardwire.errors import DataError
+from hardwire.tools.fabrics import Recipe
 from hardwire.tools.process import Progress
 from hardwire.tools.streams import CONTROL_PORTS
-from hardwire.tools.yosys import Recipe, SynthesisResult, recipe_of, run_script
+from hardwire.tools.yosys import SynthesisResult, recipe_of, run_script
 
 HARNESS = "hardwire_harness"
 
@@ -83,5 +84,6 @@ def add_harness(
         f"{recipe.synth_command} -noflatten -top {HARNESS}",
         "flatten",
         "opt_clean",
+        *([recipe.pads] if recipe.pads else []),
     ]
     return run_script(lines, HARNESS, workdir=workdir, recipe=recipe, progress=progress)

@@ -23,7 +23,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hardwire.errors import DataError, UnsupportedError
-from hardwire.tools._netlist_cells import ONE, ZERO, Cell, Gates, Operation, translate
+from hardwire.tools._netlist_cells import ONE, ZERO, Cell, Gates, Operation
 from hardwire.tools._netlist_kernel import (
     ADD,
     CARRY,
@@ -40,6 +40,7 @@ from hardwire.tools._netlist_kernel import (
     run_block,
 )
 from hardwire.tools.bits import Words, from_planes, to_planes, words_per
+from hardwire.tools.fabrics import translate
 from hardwire.tools.process import Progress
 from hardwire.tools.streams import CONTROL_PORTS, SimulationResult, cycle_words, schedule, split_ports
 
@@ -71,7 +72,7 @@ class _Program:
 
 
 class NetlistSimulator:
-    """Simulates the module `top` of a Yosys JSON netlist (`write_json`) of ECP5 or Xilinx cells.
+    """Simulates the module `top` of a Yosys JSON netlist (`write_json`) of the cells that `fabrics` know.
 
     Raises `DataError` if the file is no such netlist, and `UnsupportedError`, naming the cell, on a cell that is not
     known, on feedback through registers, and on more than one clock.

@@ -49,14 +49,16 @@ def run(
     progress: Progress | None = None,
     timeout: float | None = None,
     tool: str | None = None,
+    statuses: Sequence[int] = (0,),
 ) -> Completed:
     """Run `cmd` to its end and return how it went.
 
     Standard output and error go, merged, to the file `log` (overwritten) and line by line to `progress`. `env` adds to
-    the environment. `timeout` is in seconds of wall-clock time. `tool` names the command in errors.
+    the environment. `timeout` is in seconds of wall-clock time. `tool` names the command in errors;
+    `statuses` are the exit statuses that mean success.
 
     Raises `ToolError`, with the last lines of the output and the log's path, if the command cannot be started, ends
-    with another status than 0, or runs into the timeout. On an interrupt, a terminate signal or any exception of the
+    with another status, or runs into the timeout. On an interrupt, a terminate signal or any exception of the
     callback the command's process group is ended first.
     """
     command = tuple(str(part) for part in cmd)
@@ -98,7 +100,7 @@ def run(
         raise ToolError(
             _failure(f"{name} was stopped after its time limit of {timeout:g} s", tail, log), hint="allow more time"
         )
-    if returncode != 0:
+    if returncode not in statuses:
         reason = f"was ended by signal {-returncode}" if returncode < 0 else f"failed with exit status {returncode}"
         raise ToolError(_failure(f"{name} {reason}", tail, log))
     return Completed(command, returncode, seconds, log, tuple(tail))

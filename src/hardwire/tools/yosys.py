@@ -11,13 +11,12 @@ from __future__ import annotations
 import json
 import re
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from hardwire.errors import DataError, ToolError
-from hardwire.tools._ecp5_carry import open_chain_ends
+from hardwire.tools.fabrics import Recipe, recipes
 from hardwire.tools.files import bring
 from hardwire.tools.find import PythonPackage, Tool, entry_point
 from hardwire.tools.process import Progress, run
@@ -55,53 +54,8 @@ endmodule
 """
 
 
-@dataclass(frozen=True)
-class Recipe:
-    """How Yosys synthesises for one device family, as data that a target file can supply."""
-
-    synth_command: str
-    """The family's `synth_*` command with its fixed options; `-top` is added."""
-    without_dsp: str = "-nodsp"
-    without_bram: str = "-nobram"
-    finish: Callable[[dict[str, Any]], int] | None = None
-    """Changes the finished top module (as in Yosys' JSON) in place; returns the number of changes."""
-    resources: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
-    """How many of each of `RESOURCES` a cell stands for: cell type → {resource: number}."""
-
-
-_XILINX_CELLS: dict[str, dict[str, float]] = {
-    **{f"LUT{n}": {"lut": 1.0} for n in range(1, 7)},
-    "INV": {"lut": 1.0},  # An upper bound: an inverter is often absorbed when the cells are packed.
-    "SRL16E": {"lut": 1.0},
-    "SRLC32E": {"lut": 1.0},
-    **{f"FD{kind}E": {"ff": 1.0} for kind in "RSCP"},
-    "CARRY4": {"carry": 1.0},
-    "CARRY8": {"carry": 1.0},
-    "DSP48E1": {"dsp": 1.0},
-    "DSP48E2": {"dsp": 1.0},
-    "RAMB18E1": {"bram": 0.5},
-    "RAMB18E2": {"bram": 0.5},
-    "RAMB36E1": {"bram": 1.0},
-    "RAMB36E2": {"bram": 1.0},
-}
-
-RECIPES: dict[str, Recipe] = {
-    "ecp5": Recipe(
-        "synth_ecp5",
-        finish=open_chain_ends,
-        resources={
-            "LUT4": {"lut": 1.0},
-            "CCU2C": {"carry": 1.0},
-            "TRELLIS_FF": {"ff": 1.0},
-            "TRELLIS_DPR16X4": {"lut": 4.0},
-            "MULT18X18D": {"dsp": 1.0},
-            "DP16KD": {"bram": 1.0},
-        },
-    ),
-    # Yosys 0.70 writes CARRY4 for UltraScale+ too, whose chains are CARRY8: a proxy.
-    "xcup": Recipe("synth_xilinx -family xcup -flatten -noiopad -noclkbuf", resources=_XILINX_CELLS),
-    "xc7": Recipe("synth_xilinx -family xc7 -flatten -noiopad -noclkbuf", resources=_XILINX_CELLS),
-}
+RECIPES: Mapping[str, Recipe] = recipes()
+"""Device family → its recipe; see `fabrics`."""
 
 
 @dataclass(frozen=True)
@@ -143,7 +97,7 @@ def synthesise(
     recipe = recipe_of(family)
     sources = bring(verilog, workdir, "Verilog file")
     command = [recipe.synth_command, *options]
-    command += [] if dsp else [recipe.without_dsp]
+    command += [recipe.with_dsp if dsp else recipe.without_dsp]
     command += [] if bram else [recipe.without_bram]
     lines = [
         *(f"read_verilog {_quoted(name)}" for name in sources),
@@ -159,7 +113,8 @@ def synthesise(
             "".join(_KEEP_MODULE.format(kind=kind, minus=minus) for kind, minus in (("add", 0), ("sub", 1)))
         )
         lines.append("techmap -map keep_adders.v")
-    lines.append(f"{' '.join(command)} -top {top}")
+    lines += recipe.before
+    lines.append(f"{' '.join(filter(None, command))} -top {top}")
     return run_script(lines, top, workdir=workdir, recipe=recipe, progress=progress, timeout=timeout)
 
 
