@@ -57,7 +57,7 @@ def test_a_hopeless_float_model_is_refused_before_its_types_are_chosen() -> None
 
 
 def test_a_larger_part_is_named_where_there_is_one() -> None:
-    with pytest.raises(ContractError, match=r"'fc' 100%.*\n  try: .*--target xcup-vu9p, "):
+    with pytest.raises(ContractError, match=r"'fc' 100%.*\n  try: .*--target xc7-vx690t, "):
         hw.compile(rows(33, 24, 24), target="ecp5-25k")
 
 
