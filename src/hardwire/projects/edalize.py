@@ -1,0 +1,99 @@
+"""Edalize: any of the tools that it drives, those above all that have no project of their own here.
+
+Writes the design as EDAM, Edalize's own description, and a script that hands it to `edalize` for a tool: ISE, Efinity,
+Icestorm, Trellis, Mistral, Design Compiler and the rest of its list. Its flows are made for boards: they end in a
+bitstream, and write neither an out-of-context run nor timing reports; hence the projects of their own for the vendors
+that have one here. Ports do not fit a package, so that the design lies between shift registers, unless it is to be
+bare. Edalize's flows through Yosys read Verilog alone.
+"""
+
+from __future__ import annotations
+
+import json
+
+from hardwire.projects import Project
+from hardwire.projects._harness import harness, harness_name
+from hardwire.projects._sources import clock_constraint, sources
+
+NAME = "edalize"
+TITLE = "Edalize: EDAM for its tools, core between shift registers"
+BACKENDS = ("verilog", "vhdl")
+
+_TYPES = {"verilog": "verilogSource", "systemverilog": "systemVerilogSource", "vhdl": "vhdlSource-2008"}
+
+
+def emit(project: Project) -> dict[str, str]:
+    """Write `edam.json`, `run.py`, the harness, and clock constraints where the design has none that fit."""
+    around, text = harness(project)
+    files = {f"{NAME}/{around}": text, f"{NAME}/run.py": _RUN}
+    edam_files = [{"name": f"../{hdl.name}", "file_type": _TYPES[hdl.language]} for hdl in sources(project)]
+    edam_files.append({"name": around, "file_type": _TYPES["vhdl" if around.endswith(".vhd") else "verilog"]})
+    for suffix, kind in ((".sdc", "SDC"), (".xdc", "xdc"), (".lpf", "LPF")):
+        found, constraint = clock_constraint(project, suffix, clock_alone=True)
+        if found is None:
+            files[f"{NAME}/clock{suffix}"] = constraint
+        edam_files.append({"name": f"clock{suffix}" if found is None else f"../{found}", "file_type": kind})
+    edam = {"name": project.name, "toplevel": harness_name(project), "core": project.top, "files": edam_files}
+    files[f"{NAME}/edam.json"] = json.dumps(edam, indent=1) + "\n"
+    return files
+
+
+_RUN = '''\
+"""Runs a tool on the design through Edalize (pip install edalize), from any directory:
+
+    python run.py TOOL [OPTION=VALUE ...] [--bare] [--configure]
+
+for one, python run.py trellis "nextpnr_options=--85k --package CABGA756". Options are the tool's, as Edalize's
+documentation lists them; several words make a list where the tool wants one. --bare leaves out the shift registers
+around the design, --configure writes the tool's files without running it. Everything goes to out-TOOL/ beside this
+script.
+"""
+
+import json
+import sys
+from pathlib import Path
+
+HERE = Path(__file__).resolve().parent
+CONSTRAINTS = {"vivado": "xdc", "diamond": "LPF", "trellis": "LPF"}
+
+
+def main(words):
+    flags = [word for word in words if word.startswith("--") and "=" not in word]
+    if not words or words[0].startswith("-") or set(flags) - {"--bare", "--configure"}:
+        sys.exit(__doc__)
+    try:
+        from edalize.edatool import get_edatool
+    except ImportError:
+        sys.exit("edalize is not installed: pip install edalize")
+    tool = words[0]
+    work = HERE / f"out-{tool}"
+    work.mkdir(exist_ok=True)
+    edam = json.loads((HERE / "edam.json").read_text(encoding="utf-8"))
+    core = edam.pop("core")
+    if "--bare" in flags:
+        harness = [file for file in edam["files"] if Path(file["name"]).stem == edam["toplevel"]]
+        edam["files"] = [file for file in edam["files"] if file not in harness]
+        edam["toplevel"] = core
+    kind = CONSTRAINTS.get(tool, "SDC")
+    edam["files"] = [file for file in edam["files"] if file["file_type"] not in {"xdc", "LPF", "SDC"} - {kind}]
+    for file in edam["files"]:
+        file["name"] = "../" + file["name"]
+    backend = get_edatool(tool)
+    described = backend.get_doc(0)
+    lists = {member["name"] for member in described.get("lists", [])}
+    options = {}
+    for word in words[1:]:
+        if word not in flags:
+            key, _, value = word.partition("=")
+            options[key] = value.split() if key in lists else value
+    edam["tool_options"] = {tool: options}
+    run = backend(edam=edam, work_root=str(work))
+    run.configure()
+    if "--configure" not in flags:
+        run.build()
+    print(f"hardwire: {tool} worked in {work}")
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
+'''
