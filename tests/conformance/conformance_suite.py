@@ -165,12 +165,17 @@ def simulated_files(files: Any, simulator: ModuleType) -> list[str]:
 
 
 @cache
+def tiny_files(language: str) -> dict[str, str]:
+    """What a back end writes of a very small network."""
+    return dict(hw.compile(examples("relu")[0].network, backend=backend(language).NAME).files)
+
+
+@cache
 def routes() -> list[tuple[str, str]]:
     """Pairs of back end and simulator: all that fit. Raises where nothing can simulate a back end's files."""
     found = []
-    tiny = examples("relu")[0].network
     for language in backends():
-        files = hw.compile(tiny, backend=backend(language).NAME).files
+        files = tiny_files(language)
         fit = [(language, name) for name, module in simulators().items() if simulated_files(files, module)]
         assert fit, f"no module of hardwire.tools simulates what the back end {language!r} writes"
         found += fit
