@@ -14,7 +14,7 @@ from project_designs import design
 
 from hardwire import projects
 from hardwire.projects import Project, ProjectError
-from hardwire.targets import target
+from hardwire.targets import target, targets
 
 RECORDER = Path(__file__).with_name("tcl_recorder.tcl")
 PARTS = {
@@ -124,6 +124,8 @@ def test_vhdl_is_read_as_2008(name: str):
 def test_defaults_and_parts():
     vivado = projects.emit(design(target=target("xcup-vu13p")), "vivado")["vivado/build.tcl"]
     assert "set part xcvu13p-flga2577-2-e\n" in vivado
+    gowin = projects.emit(design(target=target("gowin-gw2ar18")), "gowin")["gowin/build.tcl"]
+    assert "-pn GW2AR-LV18QN88C8/I7 -device_version C -force" in gowin
     assert "LFE5U-85F-8BG756C" in projects.emit(design(), "diamond")["diamond/build.tcl"]
     with pytest.raises(
         ProjectError,
@@ -139,9 +141,16 @@ def test_defaults_and_parts():
         projects.emit(design(part="M2S010-FG484"), "libero")
 
 
-def test_every_default_part_belongs_to_a_target():
-    from hardwire.targets import targets
+@pytest.mark.parametrize(
+    ("family", "name"),
+    [("ecp5", "diamond"), ("gowin", "gowin"), ("xc7", "vivado"), ("xcup", "vivado"), ("xcup", "vitis")],
+)
+def test_every_target_of_a_family_has_a_part(family: str, name: str):
+    known = {part.name for part in targets().values() if part.family == family}
+    assert known <= set(projects.project(name).PARTS)
 
+
+def test_every_default_part_belongs_to_a_target():
     for name in projects.projects():
         parts = getattr(projects.project(name), "PARTS", {})
         assert set(parts) <= set(targets()), name

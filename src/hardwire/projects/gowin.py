@@ -15,7 +15,9 @@ NAME = "gowin"
 TITLE = "GowinEDA: GW1N and GW2A, core between shift registers"
 BACKENDS = ("verilog", "vhdl")
 
-PARTS: dict[str, str] = {}
+PARTS = {"gowin-gw1nr9": "GW1NR-LV9QN88PC6/I5", "gowin-gw2ar18": "GW2AR-LV18QN88C8/I7"}
+_VERSIONS = {"GW1NR-LV9QN88PC6/I5": "C", "GW2AR-LV18QN88C8/I7": "C"}
+"""The revision of the silicon that small boards carry, which the part number leaves open."""
 
 
 def emit(project: Project) -> dict[str, str]:
@@ -35,6 +37,7 @@ def emit(project: Project) -> dict[str, str]:
 def _build(project: Project, part: str, around: str, constraints: str) -> str:
     top = harness_name(project)
     hdl = sources(project)
+    version = f" -device_version {_VERSIONS[part]}" if part in _VERSIONS else ""
     types = {"verilog": "verilog", "systemverilog": "verilog", "vhdl": "vhdl"}
     languages = {file.language for file in hdl}
     lines = [
@@ -44,7 +47,7 @@ def _build(project: Project, part: str, around: str, constraints: str) -> str:
         "set out [file join $here out]",
         "file mkdir $out",
         "",
-        f"create_project -name {word(project.name)} -dir $out -pn {word(part)} -force",
+        f"create_project -name {word(project.name)} -dir $out -pn {word(part)}{version} -force",
         *(f"add_file -type {types[file.language]} {above(file.name)}" for file in hdl),
         f"add_file -type {'vhdl' if around.endswith('.vhd') else 'verilog'} {beside(around)}",
         f"add_file -type sdc {constraints}",

@@ -15,7 +15,7 @@ NAME = "radiant"
 TITLE = "Lattice Radiant: iCE40 UltraPlus and Nexus, core between shift registers"
 BACKENDS = ("verilog", "vhdl")
 
-PARTS: dict[str, str] = {}
+PARTS = {"ice40-up5k": "iCE40UP5K-SG48I"}
 
 
 def emit(project: Project) -> dict[str, str]:
