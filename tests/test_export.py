@@ -87,6 +87,12 @@ def test_wrapped(design: hw.Design, name: str, tmp_path: Path) -> None:
     assert f"tb/test_{design.module}.py" not in found
 
 
+def test_a_wrapper_around_vhdl_brings_no_bench_that_cannot_run(design: hw.Design, tmp_path: Path) -> None:
+    files = design.export(tmp_path / "out", backend="vhdl", wrapper="axi_stream")["files"]
+    assert f"{design.module}.vhd" in files
+    assert not [name for name in files if name.startswith("tb/")]
+
+
 def fitting() -> list[tuple[str, str]]:
     """Every project with a back end that it takes."""
     from hardwire.projects import project

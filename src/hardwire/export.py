@@ -104,6 +104,9 @@ def _wrap(design: Design, files: dict[str, str], language: str, wrapper: str) ->
             hint=f"--backend {' or '.join(_WRAPPED)}; the HLS back ends write stream interfaces of their own",
         )
     added = chosen.emit(design.circuit, design.module)
+    if language != "verilog":
+        # Wrapper and core in two languages: no open simulator takes both, so its bench would not run.
+        added = {path: text for path, text in added.items() if not path.startswith("tb/")}
     # The wrapped module's test bench and constraints take the place of the core's, whose ports are inside now.
     for path in [path for path in files if not path.endswith(_RTL_SUFFIXES) or path.startswith("tb/")]:
         if path != "ports.json":
