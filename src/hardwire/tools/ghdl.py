@@ -184,7 +184,9 @@ def to_verilog(vhdl: Sequence[Path], top: str, *, workdir: Path) -> Path:
     partial = workdir / f"{top}.v.partial"
     lines = _synthesised(vhdl, top, "verilog", workdir)
     first = next((k for k, line in enumerate(lines) if line.startswith("module ")), 0)
-    partial.write_text("\n".join(lines[first:]) + "\n")
+    # GHDL 2.0 leaves constants of more than 32 bits as VHDL has them, which Verilog takes for text.
+    text = re.sub(r'"([01xzXZ]+)"', lambda found: f"{len(found[1])}'b{found[1]}", "\n".join(lines[first:]))
+    partial.write_text(text + "\n")
     partial.replace(target)
     return target
 
