@@ -19,6 +19,7 @@ TOOLS = {
     "diamond": ["part=LFE5U-85F-8BG756C"],
     "radiant": ["part=iCE40UP5K-SG48I"],
     "ise": ["family=spartan6", "device=xc6slx45", "package=csg324", "speed=-2"],
+    "gowin": ["part=GW2AR-LV18QN88C8/I7", "part_version=C"],
     "trellis": ["nextpnr_options=--85k --package CABGA756"],
 }
 
@@ -47,17 +48,13 @@ def test_the_description_names_files_that_exist(tmp_path: Path):
     assert files == projects.emit(design(top="net_axis"), "edalize")
 
 
+# Edalize hands no VHDL to Yosys, and none of 2008 to GowinEDA.
+CASES = [(tool, "verilog") for tool in sorted(TOOLS)]
+CASES += [(tool, "vhdl") for tool in sorted(TOOLS) if tool not in ("trellis", "gowin")]
+
+
 @pytest.mark.tools
-# Edalize hands no VHDL to Yosys.
-@pytest.mark.parametrize(
-    ("tool", "backend"),
-    [
-        (tool, backend)
-        for tool in sorted(TOOLS)
-        for backend in ("verilog", "vhdl")
-        if (tool, backend) != ("trellis", "vhdl")
-    ],
-)
+@pytest.mark.parametrize(("tool", "backend"), CASES)
 def test_edalize_takes_it(tool: str, backend: str, tmp_path: Path):
     pytest.importorskip("edalize")
     write(tmp_path / "written", backend=backend)
@@ -83,6 +80,9 @@ def test_bare_and_without_edalize(tmp_path: Path):
     text = "".join(path.read_text() for path in (tmp_path / "edalize/out-ise").iterdir())
     assert "net_pins" not in text
     assert "python run.py TOOL" in run(script, cwd=tmp_path).stderr
+    refused = run(script, "diamond", "--configure", cwd=tmp_path)
+    assert refused.returncode == 1
+    assert refused.stderr.splitlines()[-1] == "diamond: Missing required option 'part' for diamond backend"
     without = subprocess.run(
         [sys.executable, "-S", str(script), "ise"], cwd=tmp_path, capture_output=True, text=True, check=False
     )

@@ -153,7 +153,8 @@ def test_vitis_hls(text: str, tool: str):
     assert part == {
         "clock_mhz": 250.0,
         "fmax_mhz": 400.0,
-        "latency": {"cycles": 9, "min": 7, "max": 9},
+        "latency_cycles": 9,
+        "latency": {"min": 7, "max": 9},
         "initiation_interval": 2,
         "interval": {"min": 1, "max": 2},
         "estimate": {"lut": 1024, "ff": 512, "dsp": 4, "bram": 2, "uram": 0},
@@ -164,16 +165,16 @@ def test_vitis_hls(text: str, tool: str):
 
 
 def test_vitis_hls_unknown_latency():
-    assert parsed("vitis_hls", texts.csynth_xml(latency="undef"))["hls"]["latency"]["cycles"] is None
+    assert parsed("vitis_hls", texts.csynth_xml(latency="undef"))["hls"]["latency_cycles"] is None
     text = texts.csynth_report().replace("|        9|", "|        ?|")
-    assert parsed("vitis_hls", text)["hls"]["latency"] == {"cycles": None, "min": 7, "max": None}
+    assert parsed("vitis_hls", text)["hls"]["latency"] == {"min": 7, "max": None}
 
 
 def test_vitis_hls_cosimulation(write):
     part = parsed("vitis_hls", texts.COSIM)["hls"]
     assert part == {"cosimulation": {"verilog": {"status": "Pass", "latency": {"min": 9, "max": 10}}}}
     both = collect([write("csynth.xml", texts.csynth_xml()), write("net_cosim.rpt", texts.COSIM)])["hls"]
-    assert both["latency"]["cycles"] == 9
+    assert both["latency_cycles"] == 9
     assert both["cosimulation"]["verilog"]["status"] == "Pass"
     assert both["file"] == "csynth.xml, net_cosim.rpt"
 
@@ -409,7 +410,7 @@ def test_a_folder_of_a_run_has_reports_of_parts(write, tmp_path: Path):
     write("hls/report/fc1_csynth.xml", texts.csynth_xml(latency="3").replace(">net<", ">fc1<"))
     write("hls/report/fc1_csynth.rpt", texts.csynth_report().replace("'net'", "'fc1'"))
     found = collect([tmp_path / "hls"])
-    assert (found["hls"]["latency"]["cycles"], found["hls"]["file"]) == (9, "csynth.xml")
+    assert (found["hls"]["latency_cycles"], found["hls"]["file"]) == (9, "csynth.xml")
     write(
         "libero/net_pins_max_timing_multi_corner.xml", texts.smarttime_xml([["clk", "5", "200", "-0.5", "slow_lv_lt"]])
     )

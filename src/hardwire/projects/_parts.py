@@ -17,9 +17,10 @@ def part_of(project: Project, title: str, parts: Mapping[str, str], example: str
     if part is None:
         part = parts.get(project.target.name)
     if part is None:
+        tool = title.partition(":")[0]
         fitting = f", or a target of its parts: {', '.join(sorted(parts))}" if parts else ""
         raise ProjectError(
-            f"{title} has no part for target {project.target.name!r} ({project.target.title})",
+            f"{tool} has no part for target {project.target.name!r} ({project.target.title})",
             hint=f"name one: --part {example}{fitting}",
         )
     if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_./+-]*", part):

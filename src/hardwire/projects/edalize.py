@@ -4,7 +4,7 @@ Writes the design as EDAM, Edalize's own description, and a script that hands it
 Icestorm, Trellis, Mistral, Design Compiler and the rest of its list. Its flows are made for boards: they end in a
 bitstream, and write neither an out-of-context run nor timing reports; hence the projects of their own for the vendors
 that have one here. Ports do not fit a package, so that the design lies between shift registers, unless it is to be
-bare. Edalize's flows through Yosys read Verilog alone.
+bare. Edalize hands no VHDL to Yosys, and none of 2008 to GowinEDA.
 """
 
 from __future__ import annotations
@@ -49,12 +49,22 @@ around the design, --configure writes the tool's files without running it. Every
 script.
 """
 
+import importlib
 import json
 import sys
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
 CONSTRAINTS = {"vivado": "xdc", "diamond": "LPF", "trellis": "LPF"}
+NO_TOOLS = ("edaflow", "generic", "gls", "lint", "sim")
+
+
+def flow_of(tool):
+    """Edalize's flow of that name, its newer interface; None for a tool that it has a backend for instead."""
+    try:
+        return getattr(importlib.import_module(f"edalize.flows.{tool}"), tool.capitalize())
+    except ImportError:
+        return None
 
 
 def main(words):
@@ -78,19 +88,27 @@ def main(words):
     edam["files"] = [file for file in edam["files"] if file["file_type"] not in {"xdc", "LPF", "SDC"} - {kind}]
     for file in edam["files"]:
         file["name"] = "../" + file["name"]
-    backend = get_edatool(tool)
-    described = backend.get_doc(0)
-    lists = {member["name"] for member in described.get("lists", [])}
+    flow = None if tool in NO_TOOLS else flow_of(tool)
+    if flow is None:
+        backend = get_edatool(tool)
+        lists = {member["name"] for member in backend.get_doc(0).get("lists", [])}
+    else:
+        backend = flow
+        known = {**flow.get_flow_options(), **flow.get_tool_options({})}
+        lists = {name for name, option in known.items() if option.get("list")}
     options = {}
     for word in words[1:]:
         if word not in flags:
             key, _, value = word.partition("=")
             options[key] = value.split() if key in lists else value
-    edam["tool_options"] = {tool: options}
-    run = backend(edam=edam, work_root=str(work))
-    run.configure()
-    if "--configure" not in flags:
-        run.build()
+    edam["flow_options" if flow else "tool_options"] = options if flow else {tool: options}
+    try:
+        run = backend(edam=edam, work_root=str(work))
+        run.configure()
+        if "--configure" not in flags:
+            run.build()
+    except RuntimeError as error:
+        sys.exit(f"{tool}: {error}")
     print(f"hardwire: {tool} worked in {work}")
 
 

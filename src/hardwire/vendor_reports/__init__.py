@@ -7,7 +7,8 @@ characters of its text, and `parse(text) -> dict` with some of the parts
   `part`, `tool`; a part may have resources of its own beside them (`alm`, `uram`);
 - `timing`: `fmax_mhz` (None where no path is constrained), `wns_ns`, `clock_mhz`, `clock`, `clocks`, `critical_path`,
   `stage`, `design`, `part`, `tool`;
-- `hls`: `latency`, `initiation_interval`, `estimate`, `clock_mhz`, `fmax_mhz` as high-level synthesis foresees them.
+- `hls`: `latency_cycles`, `initiation_interval`, `estimate`, `clock_mhz`, `fmax_mhz` as high-level synthesis foresees
+  them.
 
 `chosen(paths) -> paths`, where a module has it, leaves out those of a folder's reports that tell of a part of the
 design or of a corner alone. `parse` raises `VendorReportError` that names line or field; `collect` adds the file.

@@ -74,7 +74,8 @@ def _performance(
     return {
         "clock_mhz": round(1000.0 / target_ns, 3),
         "fmax_mhz": round(1000.0 / estimated_ns, 3) if estimated_ns else None,
-        "latency": {"cycles": latency[1], "min": latency[0], "max": latency[1]},
+        "latency_cycles": latency[1],
+        "latency": {"min": latency[0], "max": latency[1]},
         "initiation_interval": interval[1],
         "interval": {"min": interval[0], "max": interval[1]},
     }
