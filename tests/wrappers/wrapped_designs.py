@@ -56,9 +56,9 @@ def write(
     inputs: list[Ints],
     replace: tuple[str, str] = ("", ""),
 ) -> dict[str, str]:
-    """Core `net`, vectors and wrapper below `folder`; `replace` breaks the wrapper's Verilog on purpose."""
+    """Core `net`, vectors and wrapper (if any) below `folder`; `replace` breaks the wrapper's Verilog on purpose."""
     files = emit(Source.scheduled("net", program, circuit, (inputs, run(program, inputs))))
-    wrapped = wrapper(choice).emit(circuit, "net")
+    wrapped = wrapper(choice).emit(circuit, "net") if choice else {}
     assert not set(files) & set(wrapped)
     if replace[0]:
         assert sum(text.count(replace[0]) for name, text in wrapped.items() if name.endswith(".v")) == 1
