@@ -107,9 +107,11 @@ def _wrap(design: Design, files: dict[str, str], language: str, wrapper: str) ->
     if language != "verilog":
         # Wrapper and core in two languages: no open simulator takes both, so its bench would not run.
         added = {path: text for path, text in added.items() if not path.startswith("tb/")}
-    # The wrapped module's test bench and constraints take the place of the core's, whose ports are inside now.
+    # The wrapped module's test bench and constraints take the place of the core's, whose ports are inside now; it reads
+    # the core's vectors.
+    bench = any(path.startswith("tb/") for path in added)
     for path in [path for path in files if not path.endswith(_RTL_SUFFIXES) or path.startswith("tb/")]:
-        if path != "ports.json":
+        if path != "ports.json" and not (bench and path.endswith(".hex")):
             del files[path]
     both = sorted(set(files) & set(added))
     if both:

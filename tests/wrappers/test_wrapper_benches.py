@@ -10,6 +10,9 @@ import pytest
 from flat_programs import vectors_for
 from wrapped_designs import bench, drawn, small, small_codes, split, write
 
+import hardwire as hw
+from drawn_models import Grid, qonnx_file, random_model
+
 pytestmark = pytest.mark.tools
 
 
@@ -110,3 +113,14 @@ def test_the_benches_find_what_is_wrong(choice: str, right: str, wrong: str, sai
     status, log = bench(tmp_path, top, FRAMES=60)
     assert status == 1
     assert said in log, log[-6000:]
+
+
+@pytest.mark.parametrize("choice", ["axi_stream:field=array,data_width=32", "valid_ready", "wide_bus"])
+def test_an_exported_wrapper_brings_a_bench_that_runs(choice: str, tmp_path: Path) -> None:
+    if choice.startswith("axi"):
+        pytest.importorskip("cocotbext.axi")
+    grids = {"input_grid": Grid(True, 6, 3), "between": [("relu", Grid(False, 6, 2)), ("none", None)]}
+    model = qonnx_file(random_model([4, 5, 3], 1, weight_bits=4, bias=True, **grids), tmp_path / "small.onnx")
+    record = hw.compile(model, clock_mhz=100).export(tmp_path / "out", wrapper=choice, project="fusesoc")
+    passes(tmp_path / "out", record["top"], FRAMES=40, VECTORS=200)
+    assert {"tb/x.hex", "tb/y.hex", f"{record['top']}.core"} <= set(record["files"])
