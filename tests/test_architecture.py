@@ -20,6 +20,8 @@ FORBIDDEN = {
     "backends": {"layers", "frontends", "network", "emulate"},
     "emulate": {"layers", "frontends", "backends", "tools", "schedule"},
     "tools": {"layers", "frontends", "backends", "network", "passes", "emulate", "ir", "report"},
+    "projects": {"layers", "frontends", "passes", "solver", "network", "emulate", "tools", "report", "proof"},
+    "vendor_reports": {"layers", "frontends", "passes", "solver", "network", "ir", "schedule", "targets", "backends"},
     "proof": {"layers", "frontends", "backends", "tools", "emulate", "network"},
 }
 

@@ -19,7 +19,7 @@ from report.report_samples import compiled, small_network
 RUNS = {
     "vivado": {"a.rpt": texts.vivado_utilisation(), "b.rpt": texts.vivado_timing({"clk": (2.5, -0.25)})},
     "unconstrained": {"a.rpt": texts.vivado_utilisation(), "b.rpt": texts.vivado_timing({})},
-    "hls": {"csynth.xml": texts.csynth_xml()},
+    "hls": {"csynth.xml": texts.csynth_xml(), "net_cosim.rpt": texts.COSIM},
     "quartus": {
         "net.fit.summary": texts.fit_summary(),
         "net.sta.rpt": texts.sta_report({"clk": 5.0}, {"Slow": {"clk": "210 MHz"}}, {"Slow": {"clk": 0.2}}),
@@ -54,5 +54,7 @@ def test_collected_reports_are_shown(run: str, plain, tmp_path: Path):
     if run == "quartus":
         assert "54,959 ALM, 83,568 FF" in text.getvalue()
         assert "Quartus 23.1std.1" in page
+    if run == "hls":
+        assert "9 cycles, interval 2, 400.0 MHz, 1,024 LUT, 512 FF, 4 DSP, 2 BRAM, verilog Pass" in text.getvalue()
     if run == "unconstrained":
         assert "no path between registers is constrained" in text.getvalue()

@@ -61,6 +61,8 @@ def report_table(report: Mapping[str, Any]) -> Group:
             table.add_row("", escape(f"{kind['role']} {kind['name']}: {kind['type']}"))
     if report.get("synthesis"):
         table.add_row("synthesis", _resources(report["synthesis"]))
+    if report.get("hls"):
+        table.add_row("HLS foresees", _foreseen(report["hls"]))
     timing = report.get("timing")
     if timing and summary.routed(report):
         table.add_row("routed", f"Fmax {timing['fmax_mhz']:.1f} MHz{_routed(timing)}")
@@ -197,6 +199,21 @@ def _routed(timing: Mapping[str, Any]) -> str:
     tried = f", best of {seeds}" if seeds > 1 else ""
     how = f" (seed {timing['seed']}{tried})" if "seed" in timing else ""
     return f"{latency}{how}"
+
+
+def _foreseen(row: Mapping[str, Any]) -> str:
+    """What high-level synthesis says of the hardware that it makes."""
+    words = []
+    if row.get("latency_cycles") is not None:
+        words.append(f"{row['latency_cycles']} cycles")
+    if row.get("initiation_interval") is not None:
+        words.append(f"interval {row['initiation_interval']}")
+    if row.get("fmax_mhz") is not None:
+        words.append(f"{row['fmax_mhz']:.1f} MHz")
+    if row.get("estimate"):
+        words.append(_resources(row["estimate"]))
+    words += [f"{name} {found['status']}" for name, found in (row.get("cosimulation") or {}).items()]
+    return escape(", ".join(words))
 
 
 def _resources(row: Mapping[str, Any]) -> str:
