@@ -295,8 +295,16 @@ def test_what_cannot_be_simulated_is_named() -> None:
         build({"u": cell("DP16KD", {"CLKA": 2, "WEA": 10, "CEA": "1"})})
     with pytest.raises(UnsupportedError, match="port B has an output register"):
         build({"u": cell("DP16KD", {"CLKB": 2, "CEA": "0"}, {"REGMODE_B": "OUTREG"})})
-    with pytest.raises(UnsupportedError, match=r"DSP48E1\).*dsp=False"):
+    with pytest.raises(UnsupportedError, match=r"DSP48E1\): its mode is 0x0"):
         build({"u": cell("DSP48E1", {})})
+    with pytest.raises(UnsupportedError, match=r"DSP48E2\): its adder in front is used"):
+        build({"u": cell("DSP48E2", {}, {"USE_DPORT": "TRUE"})})
+    with pytest.raises(UnsupportedError, match=r"SB_MAC16\).*dsp=False"):
+        build({"u": cell("SB_MAC16", {})})
+    with pytest.raises(UnsupportedError, match=r"SB_DFFR\): its reset is asynchronous"):
+        build({"u": cell("SB_DFFR", {"C": 2, "D": 10, "R": 10, "Q": 100})})
+    with pytest.raises(UnsupportedError, match=r"ALU\): its mode is 6, neither a sum nor a difference"):
+        build({"u": cell("ALU", {"I0": 10, "SUM": 100}, {"ALU_MODE": 6})})
     with pytest.raises(UnsupportedError, match=r"cell u \(EFX_LUT4\).*does not know this kind"):
         build({"u": cell("EFX_LUT4", {})})
     with pytest.raises(UnsupportedError, match="its register OUTPUT is used"):

@@ -131,6 +131,19 @@ def test_tables_in_block_memories(bits: int, width: int, tmp_path: Path) -> None
     np.testing.assert_array_equal(seen.outputs["y"][:, 0], content[x[:, 0].astype(np.int64)])
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("family", ["xc7", "xcup"])
+@pytest.mark.parametrize(("a", "b"), [(11, 9), (25, 18), (27, 18), (30, 20), (40, 11)])
+def test_products_in_multiplier_blocks_of_amd(a: int, b: int, family: str, tmp_path: Path) -> None:
+    """With their registers inside on 7 series; wide ones over several blocks, summed in the blocks or beside them."""
+    d = multipliers(2, a=a, b=b, top="products")
+    result = yosys.synthesise(d.write(tmp_path), d.top, family=family, workdir=tmp_path / "s")
+    assert result.resources["dsp"] >= 2
+    x = edges_and_random(d, 5000)
+    seen = NetlistSimulator(result.json_path, d.top).run(d.words(x), latency=d.latency, gaps=0.3)
+    np.testing.assert_array_equal(d.integers(seen.outputs), d.expected(x))
+
+
 def test_resources_are_counted(synthesised: Callable[[str, str], yosys.SynthesisResult]) -> None:
     kept = synthesised("adders", "ecp5")
     assert kept.resources["carry"] >= 5 * 8 * 5  # 40 adders of at least 9 bits, two bits a cell.

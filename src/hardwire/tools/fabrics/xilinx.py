@@ -6,13 +6,15 @@ chains are CARRY8: a proxy.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from hardwire.tools._netlist_cells import (
     MEMORY,
-    MULTIPLIER,
     ONE,
     ZERO,
     Cell,
     Model,
+    Net,
     constant,
     inverter,
     lut,
@@ -94,6 +96,69 @@ def _shift_register(address_bits: int) -> Model:
     return translate
 
 
+def _dsp48(wide: int) -> Model:
+    """A multiplier of `wide` × 18 bits, its registers, and the adder behind it where that sums products of others."""
+
+    def translate(cell: Cell) -> None:
+        cell.require(cell.number("IS_CLK_INVERTED") == 0, "its clock is inverted")
+        cell.require(cell.text("USE_MULT", "MULTIPLY") == "MULTIPLY", "it does not multiply")
+        cell.require(cell.text("USE_DPORT", "FALSE") == "FALSE", "its adder in front is used")
+        cell.require(cell.text("USE_SIMD", "ONE48") == "ONE48", "its adder is cut")
+        for port in ("INMODE", "ALUMODE", "CARRYIN", "CARRYINSEL"):
+            cell.require(not any(cell.pins(port)), f"its pin {port} is used")
+        mode = sum(1 << i for i, net in enumerate(cell.pins("OPMODE")) if net == ONE)
+        cell.require(mode & 0xF == 0b0101 and mode >> 4 in _ADDED, f"its mode is {mode:#x}")
+        a, b = ([*cell.pins(port, bits)] for port, bits in (("A", wide), ("B", 18)))
+        for port in "AB":
+            source = cell.text(f"{port}_INPUT", "DIRECT")
+            cell.require(source == "DIRECT", f"its operand {port} comes through the cascade")
+        a = _dsp_register(cell, "A", a, ("CEA1", "CEA2"))
+        b = _dsp_register(cell, "B", b, ("CEB1", "CEB2"))
+        product = _dsp_register(cell, "M", _product(cell, a, b), ("CEM",))
+        port, shift = _ADDED[mode >> 4]
+        if port:
+            added = cell.pins(port, 48)
+            if port == "C":
+                added = _dsp_register(cell, "C", added, ("CEC",))
+            product = _sum(cell, product, [*added[shift:], *[added[-1]] * shift])
+        product = _dsp_register(cell, "P", product, ("CEP",))
+        cell.drive("P", *product)
+        cell.drive("PCOUT", *product)
+
+    return translate
+
+
+_ADDED = {0b000: ("", 0), 0b001: ("PCIN", 0), 0b011: ("C", 0), 0b101: ("PCIN", 17)}
+"""Upper bits of a multiplier's mode → the port that is added to the product, and the shift to the right of it."""
+
+
+def _dsp_register(cell: Cell, name: str, nets: list[Net], enables: Sequence[str]) -> list[Net]:
+    """As many registers as the parameter says; the last one has the last enable."""
+    for enable in enables[len(enables) - cell.number(f"{name}REG", 1) :]:
+        cell.clock("CLK")
+        pins = cell.pin(enable, ONE), cell.pin(f"RST{name}")
+        nets = [register(cell, net, *pins, 0, 0, reset_first=True) for net in nets]
+    return nets
+
+
+def _product(cell: Cell, a: list[Net], b: list[Net]) -> list[Net]:
+    """48 bits, two's complement."""
+    if len(set(a[17:])) == 1:
+        product = cell.gates.multiply(a[:18], b, ONE, ONE)
+        return [*product, *[product[-1]] * 12]
+    low = cell.gates.multiply([*a[:17], ZERO], b, ZERO, ONE)
+    high = cell.gates.multiply([*a[17:], *[a[-1]] * (35 - len(a))], b, ONE, ONE)
+    return _sum(cell, [*low, *[low[-1]] * 12], [*[ZERO] * 17, *high[:31]])
+
+
+def _sum(cell: Cell, a: list[Net], b: list[Net]) -> list[Net]:
+    gates, carry, total = cell.gates, ZERO, []
+    for x, y in zip(a, b, strict=True):
+        bit, carry = gates.add_bit(gates.lut(0b0110, [x, y]), x, carry)
+        total.append(bit)
+    return total
+
+
 CELLS: dict[str, Model] = {
     **{f"LUT{n}.O": lut([f"I{i}" for i in range(n)], "O") for n in range(1, 7)},
     "INV.O": inverter("I", "O"),
@@ -108,7 +173,8 @@ CELLS: dict[str, Model] = {
     "FDPE": _xilinx_ff("PRE", 1, True),
     "SRL16E": _shift_register(4),
     "SRLC32E": _shift_register(5),
-    **{f"DSP48E{generation}": MULTIPLIER for generation in (1, 2)},
+    "DSP48E1": _dsp48(25),
+    "DSP48E2": _dsp48(27),
     **{f"RAMB{size}E{generation}": MEMORY for size in (18, 36) for generation in (1, 2)},
     "VCC.P": constant("P", ONE),
     **{name: wire("I", "O") for name in ("BUFG", "BUFGP")},
