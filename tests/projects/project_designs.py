@@ -66,12 +66,18 @@ end architecture rtl;
 }
 
 WRAPPER = """\
+module other (input wire a, output reg b);
+    always @(*) b = a;
+endmodule
+
 module net_axis #(parameter integer IN_BITS = 8, parameter OUT_BITS = 4 * 2) (
-    input  wire aclk, input wire aresetn,  /* reset, low */
+    (* X_INTERFACE_INFO = "clock" *) input  wire aclk, input wire aresetn,  /* reset, low */
     input  wire [IN_BITS-1:0] s_axis_tdata, input wire s_axis_tvalid, output wire s_axis_tready,
     output wire [OUT_BITS - 1:0] m_axis_tdata, output wire m_axis_tvalid, input wire m_axis_tready
 );
     // The core itself is of no matter here.
+    wire unused;
+    other first (.a(aclk), .b(unused)); // A star of @(*) begins no attribute.
     assign m_axis_tdata = s_axis_tdata, m_axis_tvalid = s_axis_tvalid, s_axis_tready = m_axis_tready | ~aresetn;
 endmodule
 """

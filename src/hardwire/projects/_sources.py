@@ -128,7 +128,7 @@ def clock_constraint(project: Project, suffix: str, *, clock_alone: bool = False
 
 
 def _verilog_pins(text: str, top: str) -> list[Pin]:
-    text = re.sub(r"//[^\n]*|/\*.*?\*/|\(\*.*?\*\)", "", text, flags=re.DOTALL)
+    text = re.sub(r"//[^\n]*|/\*.*?\*/", "", text, flags=re.DOTALL)
     head = re.search(rf"\bmodule\s+{re.escape(top)}\b\s*", text)
     if head is None:
         return []
@@ -143,7 +143,8 @@ def _verilog_pins(text: str, top: str) -> list[Pin]:
     start = text.index("(", place)
     found: list[Pin] = []
     output, bounds = False, None
-    for item in _split(text[start + 1 : _closing(text, start)], ","):
+    ports = re.sub(r"\(\*.*?\*\)", "", text[start + 1 : _closing(text, start)], flags=re.DOTALL)
+    for item in _split(ports, ","):
         match = re.fullmatch(
             r"\s*(?:(input|output)\b\s*)?(?:wire\b|reg\b|logic\b)?\s*(?:signed\b)?\s*(?:\[([^\]]*)\])?\s*(\w+)\s*",
             item,
