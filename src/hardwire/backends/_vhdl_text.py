@@ -43,12 +43,9 @@ _ZERO, _ONE = "'0'", "'1'"
 
 
 class Vhdl(Language):
-    """Spells the expressions of one architecture; `used` are the `FUNCTIONS` that they call."""
+    """Spells expressions; some call `FUNCTIONS` of the architecture's own."""
 
     name = "VHDL"
-
-    def __init__(self) -> None:
-        self.used: set[str] = set()
 
     def literal(self, value: int, bits: int) -> str:
         value &= (1 << bits) - 1
@@ -110,16 +107,10 @@ class Vhdl(Language):
         return f"({first} xor {second})"
 
     def any(self, text: str, bits: int) -> str:
-        return self._reduced("any_one", text, bits)
+        return text if bits == 1 else f"any_one({outermost(text)})"
 
     def all(self, text: str, bits: int) -> str:
-        return self._reduced("all_ones", text, bits)
-
-    def _reduced(self, function: str, text: str, bits: int) -> str:
-        if bits == 1:
-            return text
-        self.used.add(function)
-        return f"{function}({outermost(text)})"
+        return text if bits == 1 else f"all_ones({outermost(text)})"
 
     def add(self, first: str, second: str, bits: int) -> str:
         return f"({first} + {second})" if bits > 1 else self.differ(first, second)

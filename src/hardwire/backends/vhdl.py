@@ -38,6 +38,7 @@ RESERVED = frozenset(
 uses, which an entity of the same name would hide."""
 
 _LINE = 112
+_LANGUAGE = Vhdl()
 
 
 def emit(source: Source) -> dict[str, str]:
@@ -60,10 +61,11 @@ def emit(source: Source) -> dict[str, str]:
 
 def entity(circuit: Circuit, name: str) -> str:
     """Text of the entity and its architecture."""
-    language = Vhdl()
-    bits = Bits(circuit, language)
+    bits = Bits(circuit, _LANGUAGE)
     expressions = Expressions(circuit, bits)
     parts = list(sections(circuit, bits, expressions))
+    statements = [line for part in parts for line in _statements(part)]
+    called = [text for function, text in FUNCTIONS.items() if any(f"{function}(" in line for line in statements)]
     ports = [
         "    clk : in std_logic",
         "    rst : in std_logic",
@@ -89,8 +91,8 @@ def entity(circuit: Circuit, name: str) -> str:
         f"end entity {name};",
         "",
         f"architecture rtl of {name} is",
-        *(FUNCTIONS[function] for function in sorted(language.used)),
-        *(line for table in expressions.tables() for line in _table(table, language)),
+        *called,
+        *(line for table in expressions.tables() for line in _table(table)),
         f"  signal valid : std_logic_vector({circuit.latency - 1} downto 0);",
         "",
         *(line for part in parts for line in _declarations(part)),
@@ -106,7 +108,7 @@ def entity(circuit: Circuit, name: str) -> str:
         ),
         f"  out_valid <= valid({circuit.latency - 1});",
         "",
-        *(line for part in parts for line in _statements(part, language)),
+        *statements,
         "end architecture rtl;",
         "",
     ]
@@ -117,11 +119,11 @@ def _type(width: int) -> str:
     return "std_logic" if width == 1 else f"unsigned({width - 1} downto 0)"
 
 
-def _table(table: Table, language: Vhdl) -> list[str]:
+def _table(table: Table) -> list[str]:
     size = 1 << table.address
-    words = [language.literal(table.rest, table.width)] * size
+    words = [_LANGUAGE.literal(table.rest, table.width)] * size
     for code, entry in enumerate(table.entries.tolist(), table.low):
-        words[code % size] = language.literal(entry, table.width)
+        words[code % size] = _LANGUAGE.literal(entry, table.width)
     high = table.low + len(table.entries) - 1
     lines = [
         f"  -- At codes {table.low} to {high}, addressed by their low {table.address} bits.",
@@ -146,7 +148,7 @@ def _declarations(section: Section) -> list[str]:
     return [f"  -- {section.title}", *lines, ""] if lines else []
 
 
-def _statements(section: Section, language: Vhdl) -> list[str]:
+def _statements(section: Section) -> list[str]:
     lines = [f"  -- {section.title}"]
     for value in section.values:
         if not value.registered:
@@ -155,7 +157,7 @@ def _statements(section: Section, language: Vhdl) -> list[str]:
     lines += _process([f"{register} <= {outermost(text)};" for register, text in section.clocked])
     for bus, low, width, text in section.wired:
         word = f"std_logic_vector({qualified(text, width)})" if width > 1 else text
-        lines.append(f"  {bus.name}{language.span(low, width)} <= {word};")
+        lines.append(f"  {bus.name}{_LANGUAGE.span(low, width)} <= {word};")
     return [*lines, ""]
 
 
