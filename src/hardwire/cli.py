@@ -18,7 +18,7 @@ from rich.table import Table
 
 from hardwire import __version__
 from hardwire._startup import start_lean
-from hardwire.errors import HardwireError, UnsupportedError, VerificationError
+from hardwire.errors import HardwireError, UnsupportedError
 
 app = typer.Typer(
     name="hardwire",
@@ -185,7 +185,9 @@ def verify(
     x: Annotated[Path | None, typer.Argument(help="Inputs to try; random ones and range edges otherwise.")] = None,
     formal: Annotated[bool, typer.Option("--formal", help="Also prove the circuit, for every input.")] = False,
     vectors: Annotated[int, typer.Option(min=1, help="Vectors to try at least; random ones fill up.")] = 10_000,
-    simulator: Annotated[str, typer.Option(help="auto, verilator or icarus.")] = "auto",
+    simulator: Annotated[
+        str, typer.Option(help="auto, or one for the build's language: verilator, icarus, ghdl, csim.")
+    ] = "auto",
     as_json: Json = False,
 ) -> None:
     """Check interpreter = emulator = RTL = netlist (where synthesised), bit for bit."""
@@ -202,9 +204,7 @@ def verify(
         _print_json(found)
     else:
         out.print(verification_table(found))
-    check(found)
-    if "emulator_rtl" in found and found["emulator_rtl"]["mismatches"] is None:
-        raise VerificationError("the Verilog was not simulated", hint=found["emulator_rtl"]["why"])
+    check(found, simulated=True)
 
 
 @app.command()

@@ -90,8 +90,11 @@ def _stimulus(program: Program, codes: Sequence[Ints] | None, vectors: int) -> l
     return [np.concatenate(columns) for columns in zip(*parts, strict=True)]
 
 
-def check(found: Mapping[str, Any]) -> None:
-    """Raise `VerificationError` if any rung of a `verification` part disagrees or the proof failed."""
+def check(found: Mapping[str, Any], *, simulated: bool = False) -> None:
+    """Raise `VerificationError` if any rung of a `verification` part disagrees or the proof failed.
+
+    With `simulated` also if a simulation was not run, which the part says why.
+    """
     for rung in ("interpreter", "emulator_rtl", "csim", "netlist"):
         mismatches = found.get(rung, {}).get("mismatches")
         if mismatches:
@@ -101,6 +104,9 @@ def check(found: Mapping[str, Any]) -> None:
     formal = found.get("formal")
     if formal is not None and not formal["proven"]:
         raise VerificationError(f"formal: {formal['failures'][0]}", hint="please report this model")
+    for rung in ("emulator_rtl", "csim"):
+        if simulated and rung in found and found[rung]["mismatches"] is None:
+            raise VerificationError(f"{rung}: not simulated", hint=found[rung]["why"])
 
 
 @cache

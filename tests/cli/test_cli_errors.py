@@ -294,7 +294,7 @@ def test_missing_tools_are_named(here: Path, command: Command, monkeypatch: pyte
     assert ran.code == 7
     assert ran.json["emulator_rtl"]["mismatches"] is None
     assert ran.json["interpreter"]["mismatches"] == 0
-    assert "the Verilog was not simulated" in ran.err
+    assert "emulator_rtl: not simulated" in ran.err
     assert "HARDWIRE_IVERILOG" in ran.err
 
 
