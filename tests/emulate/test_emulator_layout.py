@@ -10,10 +10,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hardwire.emulate import compile_program
-from hardwire.emulate._code import jobs_of
 from hardwire.emulate._layout import _lives, _places, lay_out
 from hardwire.ir.builder import KernelBuilder
 from hardwire.ir.interpreter import run
+from hardwire.ir.jobs import jobs_of
 from hardwire.ir.program import Access, Array, Port, Program, Step
 
 WIDE = 64

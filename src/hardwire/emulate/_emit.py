@@ -6,7 +6,6 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from hardwire.emulate._code import Job
 from hardwire.emulate._dots import dot_product, products
 from hardwire.emulate._globals import Globals
 from hardwire.emulate._host import Host
@@ -15,6 +14,7 @@ from hardwire.emulate._layout import Layout
 from hardwire.emulate._plan import Chunk, Plan
 from hardwire.errors import InternalError
 from hardwire.fixed import Rounding
+from hardwire.ir.jobs import Job
 from hardwire.ir.ops import OpCode
 
 

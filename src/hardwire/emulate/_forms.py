@@ -9,9 +9,9 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from hardwire.emulate._code import Job, Node, live_values
 from hardwire.emulate._host import Host
 from hardwire.emulate._plan import lane_of, split_terms
+from hardwire.ir.jobs import Job, Node, live_values
 from hardwire.ir.ops import OpCode
 
 Form = dict[int, int]

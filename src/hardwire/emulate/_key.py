@@ -20,9 +20,10 @@ _COLUMNS = ("op", "a", "b", "c", "p", "q", "lo", "hi", "term_arg", "term_coef", 
 
 @cache
 def _generator() -> bytes:
-    """Hash of the code generator itself: this package's source files."""
+    """Hash of the code generator itself: this package's source files, and the one that makes its jobs."""
     digest = hashlib.sha256()
     sources = [file for file in files("hardwire.emulate").iterdir() if file.name.endswith(".py")]
+    sources.append(files("hardwire.ir") / "jobs.py")
     for file in sorted(sources, key=lambda file: file.name):
         digest.update(file.name.encode() + file.read_bytes())
     return digest.digest()

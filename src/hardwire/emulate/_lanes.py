@@ -7,9 +7,9 @@ else compares or looks at high bits and is computed in a lane that holds all ope
 
 from __future__ import annotations
 
-from hardwire.emulate._code import Job, Node
 from hardwire.emulate._plan import Plan, lane_of
 from hardwire.fixed import Rounding
+from hardwire.ir.jobs import Job, Node
 from hardwire.ir.ops import OpCode
 
 MODULAR = frozenset((OpCode.LINEAR, OpCode.ADD, OpCode.SUB, OpCode.MUL, OpCode.SHL, OpCode.AND, OpCode.OR, OpCode.XOR))

@@ -13,8 +13,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from hardwire.emulate._code import Job, live_values
 from hardwire.emulate._plan import Plan
+from hardwire.ir.jobs import Job, live_values
 from hardwire.ir.ops import OpCode
 from hardwire.ir.program import Program
 

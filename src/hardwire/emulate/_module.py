@@ -11,7 +11,6 @@ from math import isfinite
 
 import numpy as np
 
-from hardwire.emulate._code import Job, jobs_of
 from hardwire.emulate._emit import ChunkEmitter, Frame, moving
 from hardwire.emulate._forms import recover
 from hardwire.emulate._globals import Globals, constants
@@ -20,6 +19,7 @@ from hardwire.emulate._lanes import value_lanes
 from hardwire.emulate._layout import LINE, Layout, lay_out, place_slots
 from hardwire.emulate._plan import Budget, plan
 from hardwire.emulate._ports import codes_in, collect, columns_of, floats_in, spread, values_out
+from hardwire.ir.jobs import Job, jobs_of
 from hardwire.ir.program import Port, Program
 
 _WORK_BYTES = 1 << 19

@@ -19,9 +19,9 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from hardwire.emulate._code import Job, Node, live_values
 from hardwire.emulate._host import Host
 from hardwire.fixed import Ints
+from hardwire.ir.jobs import Job, Node, live_values
 from hardwire.ir.ops import OpCode
 
 TILE = 8

@@ -5,6 +5,7 @@ A dense layer, its ReLU and its quantiser are three steps; fused, the values bet
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
@@ -42,7 +43,8 @@ class Pointer:
 class Job:
     """Straight-line code applied at every position.
 
-    INPUT p reads `reads[p]`, a (pointer, offset); `writes` are (pointer, offset, value).
+    INPUT p reads `reads[p]`, a (pointer, offset); `writes` are (pointer, offset, value). `steps` names the steps that
+    were fused, `name` is that of the first.
     """
 
     name: str
@@ -52,6 +54,7 @@ class Job:
     reads: list[tuple[int, int]] = field(default_factory=list)
     writes: list[tuple[int, int, int]] = field(default_factory=list)
     tables: list[Ints] = field(default_factory=list)
+    steps: list[str] = field(default_factory=list)
 
     def pointer(self, array: str, base: Ids) -> int:
         """Index of the pointer to `array` at `base`, added if new."""
@@ -62,16 +65,21 @@ class Job:
         return len(self.pointers) - 1
 
 
-def jobs_of(program: Program) -> list[Job]:
-    """Fuse the steps of a Program into jobs and drop what no output needs."""
+def jobs_of(program: Program, apart: Callable[[Kernel], bool] | None = None) -> list[Job]:
+    """Fuse the steps of a Program into jobs and drop what no output needs.
+
+    A step whose kernel is to be kept `apart` begins a job; others still join it.
+    """
     jobs: list[Job] = []
     for step in program.steps:
         kernel = program.kernels[step.kernel]
-        found = _resolve(jobs[-1], step.reads, step.positions) if jobs else None
+        join = jobs and not (apart is not None and apart(kernel))
+        found = _resolve(jobs[-1], step.reads, step.positions) if join else None
         if found is None:
             jobs.append(Job(step.name, step.positions))
             found = _resolve(jobs[-1], step.reads, step.positions)
             assert found is not None
+        jobs[-1].steps.append(step.name)
         _append(jobs[-1], kernel, found, step.write)
     return _needed(program, jobs)
 
