@@ -326,7 +326,7 @@ def test_convolution_and_tables_of_a_compiled_network(tmp_path):
     np.testing.assert_array_equal(made.predict([values])[0], design.predict(values))
     text = emitted(design.program)["model_emulator.cpp"]
     assert "void conv_1_1(" in text
-    assert "void template_v2(" in text, "a layer's name may be a word of C++"
+    assert "void layer_template(" in text, "a layer's name may be a word of C++"
     assert "p < 36" in text, "a convolution stays a loop over its positions"
 
 

@@ -58,7 +58,7 @@ def lines_of(values: Sequence[str], indent: str = "    ", width: int = 116) -> s
 
 
 class Constants:
-    """Tables of the whole program, each written once."""
+    """Tables of the whole program, each written once. Their names end in an underscore, which no layer's does."""
 
     def __init__(self) -> None:
         self._names: dict[tuple[str, tuple[int, ...], bytes], tuple[str, str]] = {}
@@ -69,7 +69,7 @@ class Constants:
         kind = kind or store_type(int(values.min()), int(values.max()))
         key = (kind, values.shape, np.ascontiguousarray(values, np.int64).tobytes())
         if key not in self._names:
-            name = f"{stem}_{len(self._names)}"
+            name = f"{stem}_{len(self._names)}_"
             self._names[key] = name, kind
             size = "".join(f"[{n}]" for n in values.shape)
             if values.ndim == 1:

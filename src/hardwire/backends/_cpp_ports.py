@@ -79,8 +79,8 @@ def read_port(program: Program, code: PortCode, constants: Constants) -> str:
     if q is None:
         scales = [double(float(scale)) for scale in program.port_scale(port)]
         scales, one = _distinct(scales)
-        table = f"const double scale_{name}[{len(scales)}] = {{\n{lines_of(scales)}}};\n"
-        arguments = f"scale_{name}[{one}], {bounds}[{at}][0], {bounds}[{at}][1]"
+        table = f"const double scale_{name}_[{len(scales)}] = {{\n{lines_of(scales)}}};\n"
+        arguments = f"scale_{name}_[{one}], {bounds}[{at}][0], {bounds}[{at}][1]"
         convert = f"grid_in(values, {arguments}, {row})"
         status = f"grid_status(x, {arguments})"
         unused = one == at == "0"
@@ -96,11 +96,11 @@ def read_port(program: Program, code: PortCode, constants: Constants) -> str:
             for s, p, z, a, b in zip(scale, power, zero, low, high, strict=True)
         ]
         rules, one = _distinct(rules)
-        table = f"const Rule rule_{name}[{len(rules)}] = {{\n{lines_of(rules)}}};\n"
+        table = f"const Rule rule_{name}_[{len(rules)}] = {{\n{lines_of(rules)}}};\n"
         mantissa = -1 if q.mantissa is None else q.mantissa
         first = "true" if q.zero_first else "false"
         template = f"<{q.rounding.name}, {q.overflow.name}, {first}, {mantissa}>"
-        convert = f"values_in{template}(values, rule_{name}[{one}], {row})"
+        convert = f"values_in{template}(values, rule_{name}_[{one}], {row})"
         status = f"value_status<{q.overflow.name}>(x)"
         unused = True
     return (
@@ -153,8 +153,8 @@ def write_port(program: Program, code: PortCode, constants: Constants) -> tuple[
     digits = 0
     if None not in scales:
         rows, at = _distinct([double(s) for s in scales if s is not None])
-        table = f"const double scale_{name}[{len(rows)}] = {{\n{lines_of(rows)}}};\n"
-        put = f"values_out({row}, n, scale_{name}[{at}], rows + e, {code.elements})"
+        table = f"const double scale_{name}_[{len(rows)}] = {{\n{lines_of(rows)}}};\n"
+        put = f"values_out({row}, n, scale_{name}_[{at}], rows + e, {code.elements})"
     else:
         exact = [Fraction(scale) for scale in program.port_scale(code.port)]
         numbers: dict[Fraction, str] = {}
@@ -163,17 +163,17 @@ def write_port(program: Program, code: PortCode, constants: Constants) -> tuple[
         for scale in exact:
             if scale not in numbers:
                 up, down = _digits(scale.numerator), _digits(scale.denominator)
-                stem = f"ratio_{name}_{len(numbers)}"
+                stem = f"ratio_{name}_{len(numbers)}_"
                 # Only whole numbers of up to 62 bits are multiplied by the numerator.
                 longest = max(scale.numerator.bit_length() + 62, scale.denominator.bit_length() + 64)
                 digits = max(digits, -(-(longest + 1) // 32) + 1)
-                table += f"const u32 {stem}_n[] = {{{', '.join(up)}}};\nconst u32 {stem}_d[] = {{{', '.join(down)}}};\n"
+                table += f"const u32 {stem}n_[] = {{{', '.join(up)}}};\nconst u32 {stem}d_[] = {{{', '.join(down)}}};\n"
                 high, rest = _halves(scale)
-                numbers[scale] = f"{{{stem}_n, {len(up)}, {stem}_d, {len(down)}, {double(high)}, {double(rest)}}}"
+                numbers[scale] = f"{{{stem}n_, {len(up)}, {stem}d_, {len(down)}, {double(high)}, {double(rest)}}}"
             rows.append(numbers[scale])
         rows, at = _distinct(rows)
-        table += f"const Ratio scale_{name}[{len(rows)}] = {{\n{lines_of(rows)}}};\n"
-        put = f"ratios_out({row}, n, scale_{name}[{at}], rows + e, {code.elements})"
+        table += f"const Ratio scale_{name}_[{len(rows)}] = {{\n{lines_of(rows)}}};\n"
+        put = f"ratios_out({row}, n, scale_{name}_[{at}], rows + e, {code.elements})"
     return text + table + (
         f"template <typename Y>\nvoid write_{name}(const Workspace& work, std::size_t n, Y* rows) {{\n{loop}"
         f"    {put};\n  }}\n}}\n"
@@ -213,9 +213,9 @@ def port_table(program: Program, code: PortCode) -> str:
         ("char* const", "denominator"): [f'"{scale.denominator}"' for _, _, scale in rows],
     }
     shape = code.port.shape or (1,)
-    text = f"const std::size_t port_{name}_shape[] = {{{', '.join(map(str, shape))}}};\n"
+    text = f"const std::size_t port_{name}_shape_[] = {{{', '.join(map(str, shape))}}};\n"
     for (kind, column), values in columns.items():
-        text += f"const {kind} port_{name}_{column}[] = {{\n{lines_of(values)}}};\n"
+        text += f"const {kind} port_{name}_{column}_[] = {{\n{lines_of(values)}}};\n"
     return text
 
 
@@ -227,8 +227,8 @@ def port_entry(code: PortCode, program: Program) -> str:
     quantiser = "" if code.port.quantiser is None else code.port.quantiser.describe()
     return (
         f"    {{{text_literal(n)}, {text_literal(code.port.name)}, {code.elements}, {len(code.port.shape)}, "
-        f"port_{n}_shape, {1 if distinct == 1 else code.elements}, port_{n}_lo, port_{n}_hi, port_{n}_nearest, "
-        f"port_{n}_numerator, port_{n}_denominator, {text_literal(quantiser)}}}"
+        f"port_{n}_shape_, {1 if distinct == 1 else code.elements}, port_{n}_lo_, port_{n}_hi_, port_{n}_nearest_, "
+        f"port_{n}_numerator_, port_{n}_denominator_, {text_literal(quantiser)}}}"
     )
 
 

@@ -42,23 +42,32 @@ LANES = 32
 _STACK_BYTES = 1 << 16
 """Working memory up to which it lies on the stack."""
 
+RESERVED = frozenset(
+    """
+    alignas alignof and and_eq asm auto bitand bitor bool break case catch char class compl const constexpr const_cast
+    continue decltype default delete do double dynamic_cast else enum explicit export extern false float for friend
+    goto if inline int long mutable namespace new noexcept not not_eq nullptr operator or or_eq private protected
+    public register reinterpret_cast return short signed sizeof static static_assert static_cast struct switch
+    template this thread_local throw true try typedef typeid typename union unsigned using virtual void volatile
+    wchar_t while xor xor_eq std main linux unix
+    """.split()  # noqa: SIM905
+)
+"""Words that C++ keeps for itself, and macros of compilers."""
+
 _OWN_NAMES = frozenset(
     """
-    alignas alignof and and_eq asm auto bitand bitor bool break case catch char class compl const constexpr
-    const_cast continue decltype default delete do double dynamic_cast else enum explicit export extern false float
-    for friend goto if inline int long mutable namespace new noexcept not not_eq nullptr operator or or_eq private
-    protected public register reinterpret_cast return short signed sizeof static static_assert static_cast struct
-    switch template this thread_local throw true try typedef typeid typename union unsigned using virtual void
-    volatile wchar_t while xor xor_eq std main linux unix i8 u8 i16 u16 i32 u32 i64 u64 work compute dots run near
-    far rule rows l k e n p s message
-    """.split()  # noqa: SIM905 - a list of a hundred quoted words is no easier to read.
+    compute dots product run run_blocks found fail message emulator column codes_in codes_out values_in values_out
+    grid_in rounded round_near round_any overflowed code_of value_status grid_status ratio_exact ratio_times ratios_out
+    work s p l k e n errno assert stdin stdout stderr
+    """.split()  # noqa: SIM905
 )
+"""Names of the library's own and of macros, which no layer's function can take."""
 
 
 def emit(source: Source) -> dict[str, str]:
     """Return the library's files; raises `BackendError` for a name that is no identifier."""
     name, program = source.name, source.program
-    if not re.fullmatch(r"[A-Za-z][A-Za-z0-9_]*", name) or name in _OWN_NAMES:
+    if not re.fullmatch(r"[A-Za-z][A-Za-z0-9_]*", name) or name in RESERVED:
         raise BackendError(
             f"module name {name!r} cannot be used in C++", hint="letters, digits and underscores, a letter first"
         )
@@ -129,7 +138,7 @@ class _Library:
         functions: list[str] = []
         calls: list[str] = []
         has_dots = False
-        for job, function in zip(self.jobs, unique([legal(job.name) for job in self.jobs]), strict=True):
+        for job, function in zip(self.jobs, unique([_function(job.name) for job in self.jobs]), strict=True):
             planned = plan(job, budget)
             room.grow(planned.room)
             has_dots = has_dots or any(isinstance(loop, Dots) for loop in planned.loops)
@@ -281,7 +290,7 @@ const char* message(int status) {{
     def _interface(self) -> str:
         """The C functions and the table of them."""
         tables = "".join(
-            f"const hw_emulator_port {side}_ports[] = {{\n"
+            f"const hw_emulator_port {side}s_[] = {{\n"
             + ",\n".join(port_entry(port, self.program) for port in ports)
             + "};\n"
             for side, ports in (("input", self.inputs), ("output", self.outputs))
@@ -296,8 +305,8 @@ const hw_emulator emulator = {{
     "{self.digest}",
     {len(self.inputs)},
     {len(self.outputs)},
-    input_ports,
-    output_ports,
+    inputs_,
+    outputs_,
     sizeof(Workspace),
     &run<i64, i64>,
     &run<double, double>,
@@ -320,6 +329,13 @@ const hw_emulator* hw_{self.name}(void) {{ return &emulator; }}
         return text + '\n}  // extern "C"\n'
 
 
+def _function(layer: str) -> str:
+    """A function's name: the layer's, unless it could be one of the library's or a macro."""
+    name = legal(layer)
+    plain = re.fullmatch(r"[a-z][a-z0-9_]*", name) and not re.fullmatch(r"[iu](8|16|32|64)", name)
+    return name if plain and name not in RESERVED and name not in _OWN_NAMES else f"layer_{name}"
+
+
 def _is_layer(kernel: Kernel) -> bool:
     """Whether a kernel sums several values: such a layer has a function of its own, with what follows it."""
     return bool(np.any(kernel.b[kernel.op == OpCode.LINEAR] > 1))
@@ -339,12 +355,12 @@ def _scratch(room: Room) -> str:
 
 
 def unique(names: list[str]) -> list[str]:
-    """Names made different from each other and from what C++ or the library itself uses."""
+    """Names made different from each other."""
     taken: set[str] = set()
     result = []
     for name in names:
         fresh, count = name, 1
-        while fresh in taken or fresh in _OWN_NAMES:
+        while fresh in taken:
             count += 1
             fresh = f"{name}_v{count}"
         taken.add(fresh)
