@@ -66,7 +66,9 @@ class Constants:
 
     def table(self, stem: str, values: Ints, kind: str | None = None) -> str:
         """Name of a constant array with these values, of one dimension or two."""
-        kind = kind or store_type(int(values.min()), int(values.max()))
+        if kind is None:
+            kind = store_type(int(values.min()), int(values.max()))
+            kind = "i16" if kind == "i8" else kind  # That is a character in C++.
         key = (kind, values.shape, np.ascontiguousarray(values, np.int64).tobytes())
         if key not in self._names:
             name = f"{stem}_{len(self._names)}_"

@@ -213,6 +213,15 @@ namespace {
 
 using Codes = std::vector<std::int64_t>;
 
+// The file of a port.
+std::string file_of(const std::string& folder, const std::string& port) {
+  std::string path = folder;
+  path += '/';
+  path += port;
+  path += ".dat";
+  return path;
+}
+
 // All vectors of a port, one after the other, and how many there are.
 std::size_t read(const std::string& path, std::size_t elements, Codes& codes) {
   std::ifstream file(path);
@@ -258,7 +267,7 @@ std::vector<Codes> run(const std::string& folder, std::size_t& vectors) {
   std::vector<const std::int64_t*> in;
   std::vector<std::int64_t*> out;
   for (std::size_t k = 0; k < model.n_inputs; ++k) {
-    const std::size_t found = read(folder + "/" + model.inputs[k].name + ".dat", model.inputs[k].elements, x[k]);
+    const std::size_t found = read(file_of(folder, model.inputs[k].name), model.inputs[k].elements, x[k]);
     if (k != 0 && found != vectors) {
       throw std::runtime_error("inputs with different numbers of vectors");
     }
@@ -288,7 +297,7 @@ std::size_t compare(const std::string& folder) {
     Codes expected;
     const std::size_t elements = model.outputs[k].elements;
     const std::string name = model.outputs[k].name;
-    if (read(folder + "/" + name + ".dat", elements, expected) != vectors) {
+    if (read(file_of(folder, name), elements, expected) != vectors) {
       throw std::runtime_error(name + ": another number of vectors than the inputs have");
     }
     for (std::size_t at = 0; at < expected.size(); ++at) {
@@ -305,15 +314,15 @@ std::size_t compare(const std::string& folder) {
 
 // The folder with the vectors, seen from where the program was started or from where it lies.
 std::string vectors_folder(const std::string& program) {
-  const std::string first = std::string(hw_@NAME@()->inputs[0].name) + ".dat";
+  const std::string first = hw_@NAME@()->inputs[0].name;
   const std::size_t slash = program.rfind('/');
   const std::string here = slash == std::string::npos ? "." : program.substr(0, slash);
   for (const std::string& folder : {std::string("tb"), std::string("."), here + "/tb", here}) {
-    if (std::ifstream(folder + "/" + first)) {
+    if (std::ifstream(file_of(folder, first))) {
       return folder;
     }
   }
-  throw std::runtime_error(first + " is neither in tb/ nor here");
+  throw std::runtime_error(first + ".dat is neither in tb/ nor here");
 }
 
 }  // namespace
@@ -325,7 +334,7 @@ int main(int argc, char** argv) {
       std::size_t vectors = 0;
       const std::vector<Codes> y = run(argv[1], vectors);
       for (std::size_t k = 0; k < model.n_outputs; ++k) {
-        write(std::string(argv[2]) + "/" + model.outputs[k].name + ".dat", model.outputs[k].elements, y[k], vectors);
+        write(file_of(argv[2], model.outputs[k].name), model.outputs[k].elements, y[k], vectors);
       }
       return 0;
     }

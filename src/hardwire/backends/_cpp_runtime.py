@@ -489,8 +489,8 @@ bool values_in(const double (&HW_RESTRICT x)[kLanes], const Rule& rule, T (&HW_R
     const double lo = static_cast<double>(rule.lo) + zero;
     const double hi = static_cast<double>(rule.hi) + zero;
     for (std::size_t l = 0; l < kLanes; ++l) {
-      const double v = x[l] == x[l] ? x[l] : 0.0;
-      bad |= x[l] == x[l] ? 0 : 1;
+      const double v = std::isnan(x[l]) ? 0.0 : x[l];
+      bad |= std::isnan(x[l]) ? 1 : 0;
       const double scaled = (rule.power ? v * rule.scale : v / rule.scale) + zero;
       const double low = scaled < lo ? lo : scaled;
       const double clamped = low > hi ? hi : low;
@@ -518,30 +518,6 @@ bool values_in(const double (&HW_RESTRICT x)[kLanes], const Rule& rule, T (&HW_R
       return false;
     }
     out[l] = static_cast<T>(code_of<Round, Over, ZeroFirst, Mantissa>(x[l], rule));
-  }
-  return true;
-}
-
-// An input without a quantiser takes numbers that are code * scale with a code in range.
-inline Status grid_status(double x, double scale, i64 lo, i64 hi) {
-  const double code = std::nearbyint(x / scale);
-  if (!std::isfinite(x)) {
-    return std::isnan(x) ? HW_NOT_A_NUMBER : HW_INFINITE;
-  }
-  if (code * scale != x || std::fabs(code) >= kFar) {
-    return HW_OFF_GRID;
-  }
-  const i64 whole = static_cast<i64>(code);
-  return whole < lo || whole > hi ? HW_OUT_OF_RANGE : HW_OK;
-}
-
-template <typename T>
-bool grid_in(const double (&x)[kLanes], double scale, i64 lo, i64 hi, T (&out)[kLanes]) {
-  for (std::size_t l = 0; l < kLanes; ++l) {
-    if (grid_status(x[l], scale, lo, hi) != HW_OK) {
-      return false;
-    }
-    out[l] = static_cast<T>(std::nearbyint(x[l] / scale));
   }
   return true;
 }
@@ -591,6 +567,33 @@ class Stack {
  private:
   T work_;
 };
+
+"""
+
+GRID = """\
+// An input without a quantiser takes numbers that are code * scale with a code in range.
+inline Status grid_status(double x, double scale, i64 lo, i64 hi) {
+  const double code = std::nearbyint(x / scale);
+  if (!std::isfinite(x)) {
+    return std::isnan(x) ? HW_NOT_A_NUMBER : HW_INFINITE;
+  }
+  if (code * scale != x || std::fabs(code) >= kFar) {
+    return HW_OFF_GRID;
+  }
+  const i64 whole = static_cast<i64>(code);
+  return whole < lo || whole > hi ? HW_OUT_OF_RANGE : HW_OK;
+}
+
+template <typename T>
+bool grid_in(const double (&x)[kLanes], double scale, i64 lo, i64 hi, T (&out)[kLanes]) {
+  for (std::size_t l = 0; l < kLanes; ++l) {
+    if (grid_status(x[l], scale, lo, hi) != HW_OK) {
+      return false;
+    }
+    out[l] = static_cast<T>(std::nearbyint(x[l] / scale));
+  }
+  return true;
+}
 
 """
 

@@ -26,7 +26,7 @@ from hardwire.backends._cpp_ports import (
     text_literal,
     write_port,
 )
-from hardwire.backends._cpp_runtime import C_HEADER, CONVERSIONS, CPP_HEADER, DOTS, PLUGIN_HEADER, RATIOS, RUNTIME
+from hardwire.backends._cpp_runtime import C_HEADER, CONVERSIONS, CPP_HEADER, DOTS, GRID, PLUGIN_HEADER, RATIOS, RUNTIME
 from hardwire.backends._names import comment, legal
 from hardwire.ir.jobs import Job, jobs_of
 from hardwire.ir.ops import OpCode
@@ -172,6 +172,7 @@ class _Library:
             *(f"{function}\n" for function in functions),
             "void compute(Workspace& work) {\n" + ("".join(calls) or "  (void)work;\n") + "}\n\n",
             CONVERSIONS,
+            GRID if any(port.port.quantiser is None for port in self.inputs) else "",
             RATIOS.replace("@DIGITS@", str(digits)) if digits else "",
             *(f"{read}\n" for read in reads),
             *(f"{text}\n" for text, _ in writes),
