@@ -8,45 +8,15 @@ from pathlib import Path
 
 import pytest
 
-from backends.header_programs import AC, AP, Checks, Family, program, statements_program
+from backends.header_programs import AC, AP, Family, program, statements_program
+from backends.header_runs import ALL, SANITISED, compare, outputs
+from backends.test_headers_fixed import ORDINARY
 from hardwire.backends._headers import FLAVOURS, header_files
 from hardwire.errors import MissingToolError, ToolError
 from hardwire.tools import csim
 from hardwire.tools.process import run
 
 pytestmark = pytest.mark.tools
-
-ALL = {name: text for flavour in FLAVOURS for name, text in header_files(flavour).items()}
-QUICK = ("-O0",)
-SANITISED = ("-O0", "-fsanitize=undefined", "-fno-sanitize-recover=all")
-
-
-@pytest.fixture(params=["g++", "clang++"])
-def compiler(request: pytest.FixtureRequest) -> str:
-    try:
-        csim.find_compiler(request.param)
-    except MissingToolError:
-        pytest.skip(f"{request.param} is not installed")
-    return str(request.param)
-
-
-def outputs(
-    files: dict[str, str], folder: Path, compiler: str | None = None, flags: tuple[str, ...] = QUICK
-) -> list[str]:
-    """Compile and run a program; returns the lines that it prints."""
-    built = csim.compile_program({**ALL, **files}, workdir=folder, compiler=compiler, flags=flags)
-    lines: list[str] = []
-    run([built.path, "values.txt"], cwd=folder, progress=lines.append, tool="program")
-    return lines
-
-
-def compare(checks: Checks, folder: Path, compiler: str | None = None, flags: tuple[str, ...] = QUICK) -> None:
-    lines = outputs({"main.cpp": checks.source, "values.txt": checks.values}, folder, compiler, flags)
-    assert len(lines) == len(checks.expected)
-    wrong = [(line, want) for line, want in zip(lines, checks.expected, strict=True) if line != want]
-    assert not wrong, (
-        f"{len(wrong)} of {len(lines)} differ; number, width, sign and value: {wrong[:5]}\n{checks.source}"
-    )
 
 
 @pytest.mark.parametrize("family", [AP, AC], ids=lambda family: family.name)
@@ -116,6 +86,19 @@ int main() {
   other[11] = other[0] = true;
   std::cout << std::hex << whole << ' ' << other << ' ' << (whole[4] ^ other[4]) << ' '
             << whole.range(7, 4) + 1 << '\\n';
+  // Concatenation, by the example of UG1399.
+  ap_int<3> high = -3;
+  ap_int<7> low = 54;
+  std::cout << (low, high) << ' ' << high.concat(low) << std::dec;
+  (high, low) = 0xab;
+  std::cout << ' ' << high << ' ' << low << '\\n';
+  // A wide integer is rounded to a double once: just above, at and below half of the last place.
+  const ap_uint<200> tie = (ap_uint<200>(1) << 150) + (ap_uint<200>(1) << 97), unit = ap_uint<200>(1) << 150;
+  for (int i = -1; i <= 1; ++i) {
+    const ap_uint<200> near = tie + i;
+    std::cout << (near.to_double() - unit.to_double()) / (1LL << 50) / (1LL << 48) << ' ';
+  }
+  std::cout << '\\n';
 }
 """
 
@@ -126,6 +109,8 @@ def test_integers_in_ordinary_code(compiler: str, tmp_path: Path) -> None:
         "-3 100000000000000000000 1 -2047 1237940039285380274899124223 1",
         "63 0 1 -32 9223372036854775807",
         "aa1 abd 1 b",
+        "1b5 2b6 1 43",
+        "0 0 1 ",
     ]
 
 
@@ -300,7 +285,9 @@ def test_each_header_stands_alone_without_a_warning(name: str, compiler: str, tm
     run([*command, "main.cpp"], cwd=tmp_path, tool=compiler)
 
 
-@pytest.mark.parametrize("text", [INTEGERS, STREAMS, SYCL], ids=["integers", "streams", "sycl"])
+@pytest.mark.parametrize(
+    "text", [INTEGERS, STREAMS, SYCL, ORDINARY], ids=["integers", "streams", "sycl", "fixed point"]
+)
 def test_what_uses_the_headers_is_without_a_warning(text: str, compiler: str, tmp_path: Path) -> None:
     findings = csim.lint({**ALL, "main.cpp": text}, tmp_path, compiler=compiler)
     assert not findings, [str(finding) for finding in findings]
@@ -313,7 +300,7 @@ def test_the_static_analyser_finds_nothing_in_the_headers(tmp_path: Path) -> Non
     except MissingToolError as error:
         pytest.skip(str(error))
     headers = {name.removeprefix("csim/"): text for name, text in ALL.items()}
-    uses = {"a.cpp": INTEGERS, "b.cpp": STREAMS, "c.cpp": SYCL}
+    uses = {"a.cpp": INTEGERS, "b.cpp": STREAMS, "c.cpp": SYCL, "d.cpp": ORDINARY}
     findings = csim.tidy({**headers, **uses}, tmp_path)
     assert not findings, [str(finding) for finding in findings]
 

@@ -12,7 +12,7 @@ from functools import cache
 from importlib.resources import files
 
 _FLAVOURS = {
-    "vitis": ("hw_int.h", "ap_int.h", "ap_axi_sdata.h", "hls_stream.h"),
+    "vitis": ("hw_int.h", "ap_int.h", "ap_fixed.h", "ap_axi_sdata.h", "hls_stream.h"),
     "oneapi": (
         "hw_int.h",
         "ac_int.h",

@@ -4,8 +4,8 @@
 // simulation with g++ or clang, and only the part that designs need. In a vendor's tool the vendor's header takes the
 // place of this one.
 //
-// + - give one bit more than both operands need, * the sum of the widths, / % & | ^ ~ the width that holds every result;
-// << >> keep the type of the left operand; an assignment keeps the low W bits. `x[i]` is a bit, `x.slc<N>(low)` reads N
+// + - give one bit more than both operands need, * the sum of the widths, / % & | ^ ~ what holds every result; << >>
+// keep the type of the left operand; an assignment keeps the low W bits. `x[i]` is a bit, `x.slc<N>(low)` reads N
 // bits, `x.set_slc(low, y)` writes those of y.
 
 #ifndef HARDWIRE_AC_INT_H

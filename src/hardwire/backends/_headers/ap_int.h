@@ -12,6 +12,11 @@
 
 #include "hw_int.h"
 
+// The widest integer that a design may declare, as in the vendor's header.
+#ifndef AP_INT_MAX_W
+#define AP_INT_MAX_W 1024
+#endif
+
 template <int W, bool S>
 class ap_bit_ref;
 template <int W, bool S>
@@ -19,6 +24,7 @@ class ap_range_ref;
 
 template <int W, bool S>
 class ap_int_base : public hw::Integer<ap_int_base, W, S> {
+  static_assert(W <= AP_INT_MAX_W, "define AP_INT_MAX_W before ap_int.h is included");
   typedef hw::Integer<::ap_int_base, W, S> Base;
 
  public:
@@ -72,6 +78,7 @@ class ap_int_base : public hw::Integer<ap_int_base, W, S> {
     return (R(ap_int_base<W, false>(*this)) << V) | R(ap_int_base<V, false>(x));
   }
 
+  bool to_bool() const { return this->or_reduce(); }
   bool nand_reduce() const { return !this->and_reduce(); }
   bool nor_reduce() const { return !this->or_reduce(); }
   bool xnor_reduce() const { return !this->xor_reduce(); }
@@ -119,7 +126,6 @@ class ap_bit_ref : public ap_int_base<1, false> {
   ap_bit_ref &operator=(const ap_int_base<V, T> &x) {
     return *this = x.or_reduce();
   }
-  bool to_bool() const { return this->or_reduce(); }
 };
 
 // A range of an integer's bits: reads as an unsigned integer, and can be assigned to.
@@ -147,10 +153,38 @@ class ap_range_ref : public ap_int_base<W, false> {
   int length() const { return (high < low ? low - high : high - low) + 1; }
 };
 
-// (x, y): the bits of x above those of y.
+// (x, y): the bits of x above those of y; of two variables it can be assigned to.
+template <int W, bool S, int V, bool T>
+class ap_concat_ref : public ap_int_base<W + V, false> {
+  ap_int_base<W, S> &above;
+  ap_int_base<V, T> &below;
+
+ public:
+  ap_concat_ref(ap_int_base<W, S> &x, ap_int_base<V, T> &y)
+      : ap_int_base<W + V, false>(x.concat(y)), above(x), below(y) {}
+  ap_concat_ref(const ap_concat_ref &) = default;
+  template <int U, bool R>
+  ap_concat_ref &operator=(const ap_int_base<U, R> &x) {
+    const ap_int_base<W + V, false> bits(x);
+    below = ap_int_base<V, T>(bits);
+    above = ap_int_base<W, S>(bits >> V);
+    this->value = bits.value;
+    return *this;
+  }
+  ap_concat_ref &operator=(const ap_concat_ref &x) { return *this = ap_int_base<W + V, false>(x); }
+  template <class C, typename std::enable_if<std::is_integral<C>::value, int>::type = 0>
+  ap_concat_ref &operator=(C x) {
+    return *this = ap_int_base<hw::CType<C>::width, hw::CType<C>::sign>(x);
+  }
+};
+
 template <int W, bool S, int V, bool T>
 inline ap_int_base<W + V, false> operator,(const ap_int_base<W, S> &x, const ap_int_base<V, T> &y) {
   return x.concat(y);
+}
+template <int W, bool S, int V, bool T>
+inline ap_concat_ref<W, S, V, T> operator,(ap_int_base<W, S> &x, ap_int_base<V, T> &y) {
+  return ap_concat_ref<W, S, V, T>(x, y);
 }
 
 template <int W>

@@ -3,8 +3,8 @@
 // Part of hardwire, Apache-2.0; written from the documented behaviour (AMD UG1399) for C simulation with g++ or clang,
 // and only the part that designs need. In Vitis HLS the vendor's header takes the place of this one.
 //
-// A stream is a queue that never is full here. Reading an empty one, which would hang in hardware, stops the simulation;
-// one that is destroyed with data in it is reported.
+// A stream is a queue that never is full here. Reading an empty one, which would hang in hardware, stops the
+// simulation; one that is destroyed with data in it is reported.
 
 #ifndef HARDWIRE_HLS_STREAM_H
 #define HARDWIRE_HLS_STREAM_H

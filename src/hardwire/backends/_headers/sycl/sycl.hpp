@@ -1,10 +1,10 @@
 // SYCL, as far as a kernel of HLS for oneAPI and its host need it: queues, single tasks, shared memory.
 //
-// Part of hardwire, Apache-2.0; written from the SYCL 2020 specification for C simulation with g++ or clang (C++17), and
-// only the part that designs need. In the vendor's compiler its own header takes the place of this one.
+// Part of hardwire, Apache-2.0; written from the SYCL 2020 specification for C simulation with g++ or clang (C++17),
+// and only the part that designs need. In the vendor's compiler its own header takes the place of this one.
 //
-// A task runs in a thread of its own from the moment it is given to the queue. Where every thread waits for another one,
-// which would hang in hardware, the simulation stops.
+// A task runs in a thread of its own from the moment it is given to the queue. Where every thread waits for another
+// one, which would hang in hardware, the simulation stops.
 
 #ifndef HARDWIRE_SYCL_HPP
 #define HARDWIRE_SYCL_HPP

@@ -1,8 +1,8 @@
 // Intel's FPGA extensions of SYCL, as far as a kernel of HLS for oneAPI needs them: selectors, pipes and properties.
 //
-// Part of hardwire, Apache-2.0; written from the extensions' documents (intel/llvm, sycl/doc/extensions) for C simulation
-// with g++ or clang (C++17), and only the part that designs need. In the vendor's compiler its own header takes the
-// place of this one.
+// Part of hardwire, Apache-2.0; written from the extensions' documents (intel/llvm, sycl/doc/extensions) for C
+// simulation with g++ or clang (C++17), and only the part that designs need. In the vendor's compiler its own header
+// takes the place of this one.
 //
 // A pipe is a queue that never is full here; a read waits for data. Properties mean something in hardware only.
 
