@@ -114,6 +114,36 @@ Slack ({verdict}) :             {slack:.3f}ns  (required time - arrival time)
 """
 
 
+PIN_PATH = """\
+Slack (VIOLATED) :        -0.147ns  (required time - arrival time)
+  Source:                 stb
+                            (input port clocked by clk  {rise@0.000ns fall@2.500ns period=5.000ns})
+  Destination:            shift_reg[114]/D
+                            (rising edge-triggered cell FDRE clocked by clk  {rise@0ns fall@2.5ns period=5ns})
+  Path Group:             clk
+  Path Type:              Setup (Max at Slow Process Corner)
+
+    Location             Delay type                Incr(ns)  Path(ns)    Netlist Resource(s)
+  -------------------------------------------------------------------    -------------------
+                         (clock clk rise edge)        0.000     0.000 r
+                         input delay                  0.000     0.000
+    AB25                 IBUF (Prop_ibuf_I_O)         0.899     0.899 r  stb_IBUF_inst/O
+                         net (fo=309, routed)         6.757     7.657    dut/stb_IBUF
+    SLICE_X5Y108         FDRE                                         r  shift_reg[114]/D
+  -------------------------------------------------------------------    -------------------
+
+                         (clock clk rise edge)        5.000     5.000 r
+    W30                  IBUF (Prop_ibuf_I_O)         0.796     5.796 r  clk_IBUF_inst/O
+    SLICE_X5Y108         FDRE (Setup_fdre_C_D)       -0.059     8.969    shift_reg[114]
+  -------------------------------------------------------------------
+                         required time                          8.969
+                         arrival time                          -9.117
+  -------------------------------------------------------------------
+                         slack                                 -0.147
+
+"""
+
+
 def vivado_timing(clocks: Mapping[str, tuple[float, float | None]], **head: str) -> str:
     """`clocks`: period and worst setup slack by name; None for a clock that no such path has."""
     known = [slack for _, slack in clocks.values() if slack is not None]
@@ -317,8 +347,17 @@ def quartus_head(kind: str, version: str = "23.1std.1") -> str:
     return (
         f"{kind} report for net\nThu Apr  3 12:11:15 2025\n"
         f"Quartus Prime Version {version} Build 993 05/14/2024 SC Standard Edition\n\n\n"
-        "---------------------\n; Table of Contents ;\n---------------------\n  1. Legal Notice\n\n\n"
+        "---------------------\n; Table of Contents ;\n---------------------\n"
+        f"  1. Legal Notice\n  2. {kind} Summary\n 30. {kind} Messages\n\n\n\n"
+        "----------------\n; Legal Notice ;\n----------------\nAll rights reserved.\n\n\n"
     )
+
+
+def quartus_tail(kind: str) -> str:
+    """Quartus Prime Pro leaves this section empty."""
+    title = f"; {kind} Messages ;\n"
+    rule = "+" + "-" * (len(title) - 3) + "+\n"
+    return f"\n\n{rule}{title}{rule}\n\n"
 
 
 def quartus_usage(kind: str = "Fitter") -> str:
@@ -343,7 +382,25 @@ def quartus_usage(kind: str = "Fitter") -> str:
         ]
     )
     title = f"{kind} Resource Usage Summary"
-    return quartus_head(kind) + drawn(["Resource", "Usage", "%"][: 3 if fitter else 2], rows, ";", title)
+    table = drawn(["Resource", "Usage", "%"][: 3 if fitter else 2], rows, ";", title)
+    return quartus_head(kind) + table + quartus_tail(kind)
+
+
+def quartus_cyclone4_usage() -> str:
+    rows: list[list[object]] = [
+        ["Total logic elements", "1,632 / 22,320 ( 7 % )"],
+        ["    -- Combinational with no register", "983"],
+        ["    -- Register only", "48"],
+        ["    -- Combinational with a register", "601"],
+        ["", ""],
+        ["Total registers*", "650 / 23,018 ( 3 % )"],
+        ["    -- Dedicated logic registers", "649 / 22,320 ( 3 % )"],
+        ["    -- I/O registers", "1 / 698 ( < 1 % )"],
+        ["M9Ks", "2 / 66 ( 3 % )"],
+        ["Embedded Multiplier 9-bit elements", "0 / 132 ( 0 % )"],
+    ]
+    usage = drawn(["Resource", "Usage"], rows, ";", "Fitter Resource Usage Summary")
+    return quartus_head("Fitter", "18.1.0") + usage + quartus_tail("Fitter")
 
 
 def sta_report(
@@ -351,6 +408,8 @@ def sta_report(
     fmax: Mapping[str, Mapping[str, str]],
     slack: Mapping[str, Mapping[str, float]],
     kind: str = "Timing Analyzer",
+    *,
+    paths: bool = False,
 ) -> str:
     """`clocks`: periods; `fmax` and `slack` by model, then by clock."""
     text = [quartus_head(kind), drawn(["Name", "Value"], [["x", "y"]], ";", f"{kind} Summary"), "\n\n"]
@@ -363,12 +422,16 @@ def sta_report(
         text.append(drawn(["Fmax", "Restricted Fmax", "Clock Name", "Note"], rows, ";", f"{model} Model Fmax Summary"))
         text.append("This panel reports FMAX for every clock in the design.\n\n\n")
     for model, slacks in slack.items():
+        for name, value in slacks.items() if paths else ():
+            found: list[list[object]] = [[f"{value:.3f}", f"from_{model[0]}", f"to_{model[0]}", name]]
+            found += [[f"{value + 0.1:.3f}", "other", "other", name]]
+            header = ["Slack", "From Node", "To Node", "Launch Clock"]
+            text.append(drawn(header, found, ";", f"{model} Model Setup: '{name}'") + "\n\n")
         rows = [[name, f"{value:.3f}", "0.000"] for name, value in slacks.items()]
         text.append(drawn(["Clock", "Slack", "End Point TNS"], rows, ";", f"{model} Model Setup Summary") + "\n\n")
         hold = [["clk", "-9.0", "0"]]
         text.append(drawn(["Clock", "Slack", "End Point TNS"], hold, ";", f"{model} Model Hold Summary"))
-    end = f"{kind} Messages\n    Info: Quartus Prime {kind} was successful. 0 errors, 1 warning\n"
-    return "".join([*text, end])
+    return "".join([*text, quartus_tail(kind)])
 
 
 LIBERO_ROWS = [

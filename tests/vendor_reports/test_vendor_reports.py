@@ -90,6 +90,16 @@ def test_vivado_timing():
     assert sum(step["ns"] for step in part["critical_path"][:-1]) == pytest.approx(1.125)
 
 
+def test_vivado_a_path_from_a_pin_is_none_between_registers():
+    text = texts.vivado_timing({"clk": (5.0, -0.147)})
+    text = text.replace(
+        "Max Delay Paths  \n" + "-" * 86 + "  \n", "Max Delay Paths\n" + "-" * 86 + "\n" + texts.PIN_PATH
+    )
+    part = parsed("vivado", text)["timing"]
+    assert part["path"] == {"from": "stb", "to": "shift_reg[114]/D"}
+    assert (part["critical_path"], part["wns_ns"]) == ([], -0.147)
+
+
 def test_vivado_several_clocks_and_negative_slack():
     part = parsed(
         "vivado", texts.vivado_timing({"slow_clock": (10.0, 3.0), "clk": (2.5, -0.250), "idle": (5.0, None)})
@@ -222,6 +232,12 @@ def test_quartus_fit_and_map_reports():
     assert (part["lut"], part["ff"], part["dsp"], part["stage"]) == (60900, 83000, 10, "synthesised")
 
 
+def test_quartus_logic_elements_of_a_fit_report():
+    part = parsed("quartus", texts.quartus_cyclone4_usage())["synthesis"]
+    assert (part["logic_elements"], part["lut"], part["ff"], part["bram"], part["dsp"]) == (1632, 1584, 650, 2, 0)
+    assert part["available"] == {"logic_elements": 22320, "ff": 23018, "bram": 66, "dsp": 132}
+
+
 def test_quartus_failed_run():
     with pytest.raises(VendorReportError, match=r"line 1: the run did not succeed: 'Failed - Thu"):
         parsed("quartus", texts.fit_summary("Failed - Thu Apr  3 12:11:15 2025"))
@@ -239,6 +255,9 @@ def test_quartus_timing_takes_the_slowest_model():
     part = parsed("quartus", text)["timing"]
     assert (part["clock"], part["fmax_mhz"], part["wns_ns"], part["clock_mhz"]) == ("clk", 198.02, -0.05, 200.0)
     assert part["clocks"]["pll|other"] == {"clock_mhz": 50.0, "wns_ns": 5.7, "fmax_mhz": 70.0}
+    assert "path" not in part
+    listed = texts.sta_report({"clk": 5.0}, {}, {"Slow": {"clk": 0.2}, "Fast": {"clk": -0.1}}, paths=True)
+    assert parsed("quartus", listed)["timing"]["path"] == {"from": "from_F", "to": "to_F"}
     older = text.replace("Timing Analyzer", "TimeQuest Timing Analyzer").replace("Quartus Prime", "Quartus II 64-Bit")
     assert parsed("quartus", older)["timing"]["fmax_mhz"] == 198.02
 

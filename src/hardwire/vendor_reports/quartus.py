@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from hardwire.vendor_reports._text import (
+    Table,
     VendorReportError,
     amount,
     count,
@@ -34,6 +35,7 @@ _SUMMARY = {
     "dsp": ("Total DSP Blocks", "Embedded Multiplier 9-bit elements"),
 }
 _USAGE = {
+    "logic_elements": ("Total logic elements",),
     "alm": (
         "Logic utilization (ALMs needed / total ALMs on device)",
         "Logic utilization (in ALMs)",
@@ -44,7 +46,7 @@ _USAGE = {
         "Combinational ALUT usage",
         "Total combinational functions",
     ),
-    "ff": ("Dedicated logic registers", "Total registers", "Total registers*"),
+    "ff": ("Total registers*", "Dedicated logic registers", "Total registers"),
     "bram": ("M20K blocks", "M10K blocks", "M9Ks", "Total RAM Blocks"),
     "dsp": ("Total DSP Blocks", "DSP Blocks Needed [=A+B-C]", "Embedded Multiplier 9-bit elements"),
 }
@@ -63,10 +65,21 @@ def parse(text: str) -> dict[str, Any]:
     title = next((line.strip() for line in text.splitlines() if line.strip()), "")
     if title.startswith("Fitter Status :"):
         return {"synthesis": _summary(text)}
+    _check_whole(text)
     kind = title.split(" report for ")[0]
     if kind.endswith("Timing Analyzer"):
         return {"timing": _timing(text)}
     return {"synthesis": _usage(text, kind)}
+
+
+def _check_whole(text: str) -> None:
+    """A report has all the sections that its table of contents lists; the last one is looked for."""
+    contents = re.search(r"^; Table of Contents ;\n-+\n((?:[ \t]*\d+\. .*\n)+)", text, re.MULTILINE)
+    if contents is None:
+        raise missing(text, "what the report holds", "its table of contents")
+    last = contents[1].splitlines()[-1].partition(". ")[2].strip()
+    if re.search(rf"^;\s*{re.escape(last)}\s*;", text[contents.end() :], re.MULTILINE) is None:
+        raise missing(text, last, "the last section of the table of contents")
 
 
 def _version(text: str) -> str:
@@ -107,8 +120,12 @@ def _usage(text: str, kind: str) -> dict[str, Any]:
                 about[name] = value
     if not fields:
         raise missing(text, "the resources", f"the table '{kind} Resource Usage Summary'")
+    found = _resources(text, fields, _USAGE)
+    halves = ("Combinational with no register", "Combinational with a register")
+    if "lut" not in found and all(name in fields for name in halves):
+        found["lut"] = sum(count(fields[name][1], fields[name][0], name) for name in halves)
     return {
-        **_resources(text, fields, _USAGE),
+        **found,
         "stage": "routed" if kind == "Fitter" else "synthesised",
         "design": about.get("Top-level Entity Name"),
         "part": about.get("Device") if kind == "Fitter" else None,
@@ -137,7 +154,8 @@ def _timing(text: str) -> dict[str, Any]:
     highest: dict[str, float] = {}
     slacks: dict[str, float] = {}
     reached = False
-    for table in drawn_tables(text, ";"):
+    tables = drawn_tables(text, ";")
+    for table in tables:
         if table.title == "Clocks":
             for row in table.rows:
                 name = table.cell(row, table.column("Clock Name"))
@@ -155,8 +173,6 @@ def _timing(text: str) -> dict[str, Any]:
                 name = table.cell(row, table.column("Clock"))
                 value = amount(table.cell(row, table.column("Slack")), row.line, f"the slack of {name}")
                 slacks[name] = min(value, slacks.get(name, value))
-    if re.search(r"Timing Analyzer was (?:un)?successful", text) is None:
-        raise missing(text, "the end of the analysis", "the message 'Timing Analyzer was successful'")
     about = {
         "stage": "routed",
         "design": None,
@@ -180,4 +196,18 @@ def _timing(text: str) -> dict[str, Any]:
     if worst is None:
         note = "no path between registers is constrained by a clock"
         return {"fmax_mhz": None, "wns_ns": None, "clocks": clocks, "critical_path": [], "note": note, **about}
-    return {**clocks[worst], "clock": worst, "clocks": clocks, "critical_path": [], **about}
+    ends = _worst_path(tables, worst)
+    return {**clocks[worst], "clock": worst, "clocks": clocks, "critical_path": [], **ends, **about}
+
+
+def _worst_path(tables: list[Table], clock: str) -> dict[str, Any]:
+    """The ends of the path with the least slack, where the report lists paths (Quartus Prime Pro's does not)."""
+    worst: tuple[float, dict[str, str]] | None = None
+    for table in tables:
+        if table.title.endswith(f"Setup: '{clock}'") and table.rows:
+            row = table.rows[0]
+            slack = amount(table.cell(row, table.column("Slack")), row.line, "the slack of a path")
+            if worst is None or slack < worst[0]:
+                ends = {key: table.cell(row, table.column(f"{key.capitalize()} Node")) for key in ("from", "to")}
+                worst = slack, ends
+    return {} if worst is None else {"path": worst[1]}

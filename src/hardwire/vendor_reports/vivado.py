@@ -178,8 +178,11 @@ def _critical_path(text: str, clock: str) -> dict[str, Any]:
     }
     steps: list[dict[str, Any]] = []
     parts = re.split(r"^\s*-{40,}.*$", block[1], flags=re.MULTILINE)
-    if re.search(r"^\s+slack\s+-?[\d.]+\s*$", block[1], re.MULTILINE) is None or len(parts) < 4:
+    if re.search(r"^\s+slack\s+-?[\d.]+\s*$", block[1], re.MULTILINE) is None:
         raise missing(text, f"the worst path of clock {clock}", "its line 'slack'")
+    if len(parts) != 6:
+        # A path from a pin has no way of the clock before it, and is no path between registers.
+        return {"critical_path": [], "path": ends}
     # A cell stands on one line with its delay, or on two.
     data = re.sub(r"(\([^()\n]*\))[ \t]*\n[ \t]+(-?\d)", r"\1  \2", parts[2])
     for line in data.splitlines():
