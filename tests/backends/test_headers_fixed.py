@@ -119,7 +119,6 @@ def test_fixed_point_in_ordinary_code(compiler: str, tmp_path: Path) -> None:
     [
         ("ap_fixed<8, 4, AP_RND, AP_WRAP_SM>", "AP_WRAP_SM is not in hardwire's header"),
         ("ap_fixed<8, 4, AP_RND, AP_WRAP, 2>", "saturation bits are not in hardwire's header"),
-        ("ap_fixed<1, 4, AP_RND, AP_SAT_SYM>", "AP_SAT_SYM leaves one signed bit without a meaning"),
     ],
 )
 def test_what_is_not_there_is_said(type_: str, message: str, tmp_path: Path) -> None:

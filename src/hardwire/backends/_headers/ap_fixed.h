@@ -25,7 +25,7 @@ enum ap_q_mode {
 enum ap_o_mode {
   AP_SAT,       // to the nearest end of the range
   AP_SAT_ZERO,  // to zero
-  AP_SAT_SYM,   // as AP_SAT, and the most negative number is not used
+  AP_SAT_SYM,   // as AP_SAT, and the most negative number is not used (one signed bit is 0 then)
   AP_WRAP,      // modulo 2^I
   AP_WRAP_SM    // not here
 };
@@ -67,7 +67,6 @@ template <int W, int I, bool S, ap_q_mode Q = AP_TRN, ap_o_mode O = AP_WRAP, int
 class ap_fixed_base {
   static_assert(N == 0, "saturation bits are not in hardwire's header");
   static_assert(O != AP_WRAP_SM, "AP_WRAP_SM is not in hardwire's header");
-  static_assert(!(O == AP_SAT_SYM && S && W == 1), "AP_SAT_SYM leaves one signed bit without a meaning");
 
  public:
   static const int width = W;
