@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 STAMP := $(VENV)/.installed-demo
 DEVSTAMP := $(VENV)/.installed-dev
-DEBIAN := g++ make perl iverilog ghdl clang cmake chromium
+DEBIAN := g++ make perl iverilog ghdl clang cmake tcl chromium
 
 .PHONY: help demo test test-all bench bench-peers bench-all lint types docs system clean
 
