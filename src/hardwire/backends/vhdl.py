@@ -152,13 +152,19 @@ def _statements(section: Section) -> list[str]:
     lines = [f"  -- {section.title}"]
     for value in section.values:
         if not value.registered:
-            lines += [f"  {name} <= {outermost(text)};" for name, _, text in value.helpers]
-            lines.append(f"  {value.name} <= {outermost(value.text)};")
+            lines += [_assignment(name, text) for name, _, text in value.helpers]
+            lines.append(_assignment(value.name, value.text))
     lines += _process([f"{register} <= {outermost(text)};" for register, text in section.clocked])
     for bus, low, width, text in section.wired:
         word = f"std_logic_vector({qualified(text, width)})" if width > 1 else text
         lines.append(f"  {bus.name}{_LANGUAGE.span(low, width)} <= {word};")
     return [*lines, ""]
+
+
+def _assignment(name: str, text: str) -> str:
+    """A concurrent assignment; a long one has a line for each choice."""
+    line = f"  {name} <= {outermost(text)};"
+    return line if len(line) <= _LINE else line.replace(" else ", "\n    else ")
 
 
 def _process(clocked: list[str]) -> list[str]:

@@ -98,7 +98,8 @@ begin
   top_1 <= top_1_d(4);
   top_2 <= unsigned(signed(x0_0) * signed(x1_0));
   top_3 <= x0_0(2) & x0_0 when top_1 = '1' else x1_0;
-  top_4 <= x1_0(3) & (1 downto 0 => (not x1_0(3))) when ((x1_0(3) and (not x1_0(2))) or ((not x1_0(3)) and x1_0(2))) = '1' else x1_0(3) & x1_0(1 downto 0);
+  top_4 <= x1_0(3) & (1 downto 0 => (not x1_0(3))) when ((x1_0(3) and (not x1_0(2))) or ((not x1_0(3)) and x1_0(2))) = '1'
+    else x1_0(3) & x1_0(1 downto 0);
   top_5 <= x1_0(2 downto 0);
 
   -- Output y0: out0

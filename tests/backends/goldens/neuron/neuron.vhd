@@ -84,7 +84,9 @@ begin
 
   -- Layer fc1/relu
   fc1_relu_0 <= fc1_2_r1(8 downto 2) + ("000000" & fc1_2_r1(1));
-  fc1_relu_1 <= "0000" when fc1_relu_0(6) = '1' else "1111" when ((not fc1_relu_0(6)) and any_one(fc1_relu_0(5 downto 4))) = '1' else fc1_relu_0(3 downto 0);
+  fc1_relu_1 <= "0000" when fc1_relu_0(6) = '1'
+    else "1111" when ((not fc1_relu_0(6)) and any_one(fc1_relu_0(5 downto 4))) = '1'
+    else fc1_relu_0(3 downto 0);
 
   -- Output y: out0
   process (clk)
