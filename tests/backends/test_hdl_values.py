@@ -225,3 +225,21 @@ def test_unused_inputs_and_constant_outputs(simulated: Simulated, tmp_path: Path
     simulated(program, [codes[:, k : k + 1] for k in range(3)], 0, tmp_path)
     nothing = program_of(builder.build([wide[3]]))
     simulated(nothing, [codes], 1, tmp_path)
+
+
+def test_shifts_of_joined_constants(simulated: Simulated, tmp_path: Path) -> None:
+    """Found by fuzzing: a shifted value lost the constant above it, and passed for a shift of what is below that."""
+    builder = KernelBuilder("joined", [0, 0], [7, 1], origin="x")
+    above = [builder.add(0, builder.const(8)), builder.add(0, builder.const(-8)), builder.add(1, builder.const(-30))]
+    above.append(builder.add(0, builder.const(1), 0, 6))
+    outputs = list(above)
+    for value in above:
+        shifted = builder.shl(value, 3)
+        outputs += [shifted, builder.shl(shifted, 1), builder.mul(shifted, value), builder.clamp(shifted, -100, 100)]
+        for other in (0, 1, shifted, builder.shl(0, 2)):
+            for op in (builder.min, builder.max, builder.less, builder.equal, builder.sub):
+                outputs += [op(value, other), op(other, value)]
+    kernel = builder.build(outputs)
+    codes = np.array([(i, j) for i in range(8) for j in range(2)], np.int64)
+    for depth in (0, 2):
+        simulated(program_of(kernel), [codes], depth, tmp_path)

@@ -6,6 +6,7 @@ import numpy as np
 
 from hardwire.backends._language import Language
 from hardwire.backends._names import signal_names
+from hardwire.ir.ops import OpCode
 from hardwire.schedule.circuit import Circuit, joined
 from hardwire.targets._facts import fixed_above, trailing_zeros
 
@@ -22,7 +23,6 @@ class Bits:
         self.hi: list[int] = kernel.hi.tolist()
         self.stage: list[int] = circuit.stage.tolist()
         self.root: list[int] = circuit.root.tolist()
-        self.shift: list[int] = circuit.shift.tolist()
         self.zeros: list[int] = trailing_zeros(kernel).tolist()
         self.fixed: list[int] = fixed_above(kernel).tolist()
         """The bit from which on the whole range shares its bits; a huge one where the sign varies."""
@@ -31,6 +31,13 @@ class Bits:
             for v in np.flatnonzero(joined(kernel))
         }
         """Views with a constant above them: the value below, its width, the constant."""
+        self.base: list[int] = list(range(len(kernel)))
+        """The value that a view shifts: a root, or a joined value, whose constant is shifted with it."""
+        self.shift = [0] * len(kernel)
+        """How far `base` is shifted."""
+        shifts = np.flatnonzero((kernel.op == OpCode.SHL) & (kernel.lo != kernel.hi))
+        for v, a, p in zip(shifts.tolist(), kernel.a[shifts].tolist(), kernel.p[shifts].tolist(), strict=True):
+            self.base[v], self.shift[v] = self.base[a], self.shift[a] + p
 
     def signed(self, v: int) -> bool:
         """Whether value `v` is two's complement."""
@@ -46,20 +53,18 @@ class Bits:
         language = self.language
         if self.lo[v] == self.hi[v]:
             return language.literal(self.lo[v] >> low, count)
+        shift, v = self.shift[v], self.base[v]
+        if shift:
+            if low >= shift:
+                return self.of(v, stage, low - shift, count)
+            if low + count <= shift:
+                return language.literal(0, count)
+            return language.concat([self.of(v, stage, 0, low + count - shift), language.literal(0, shift - low)])
         if v in self.joined:
             value, width, constant = self.joined[v]
             below = max(0, min(count, width - low))
             parts = [language.literal(constant >> (low + below), count - below)] if count > below else []
             return language.concat([*parts, self.of(value, stage, low, below)] if below else parts)
-        shift = self.shift[v]
-        if shift:
-            root = self.root[v]
-            if low >= shift:
-                return self.of(root, stage, low - shift, count)
-            if low + count <= shift:
-                return language.literal(0, count)
-            return language.concat([self.of(root, stage, 0, low + count - shift), language.literal(0, shift - low)])
-        v = self.root[v]
         fixed = self.fixed[v]
         if low + count > fixed:
             # Bits that the whole range shares.

@@ -286,7 +286,7 @@ class Expressions:
     def _smaller(self, i: int, s: int) -> str:
         """Whether a < b, or either answer where they are equal: between a value and its shift the sign decides."""
         bits, a, b = self.bits, self.a[i], self.b[i]
-        if bits.root[a] != bits.root[b] or bits.lo[a] == bits.hi[a]:
+        if bits.base[a] != bits.base[b] or bits.lo[a] == bits.hi[a]:
             return self._ordered(i, s)
         sign = bits.sign(a, s)
         return sign if bits.shift[a] > bits.shift[b] else self.language.invert(sign)
