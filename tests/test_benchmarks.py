@@ -6,6 +6,7 @@ import importlib
 import json
 import math
 import runpy
+import shutil
 import sys
 from pathlib import Path
 from types import ModuleType
@@ -295,6 +296,28 @@ def test_the_netlist_simulator_is_measured(scripts: None, tmp_path: Path, monkey
     figures = json.loads((tmp_path / "out.json").read_text())
     assert figures["mismatches"] == 0
     assert figures["per_cpu_minute"]["median"] > 0
+
+
+@pytest.mark.skipif(shutil.which("g++") is None, reason="no g++")
+def test_the_cpp_emulator_is_measured(scripts: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    measured = importlib.import_module("cpp_emulator")
+    command = [
+        "--sizes",
+        "4-3-2",
+        "--events",
+        "500",
+        "--runs",
+        "1",
+        "--flags=-O0",
+        "--json",
+        str(tmp_path / "out.json"),
+    ]
+    monkeypatch.setattr(sys, "argv", ["cpp_emulator.py", *command])
+    measured.main()
+    figures = json.loads((tmp_path / "out.json").read_text())["ways"]
+    assert set(figures) == {"jit", "g++ -O0"}
+    assert all(found["equal"] and found["events_per_cpu_s"] > 0 for found in figures.values())
+    assert figures["g++ -O0"]["compile_cpu_s"] > 0
 
 
 @pytest.mark.tools

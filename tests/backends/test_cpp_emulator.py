@@ -146,7 +146,7 @@ def test_dense_layers():
 
 def test_dense_layers_as_loops(loops_over_weights):
     agree(layers(), 77, 3, "-O2")
-    assert emitted(layers())["model_emulator.cpp"].count("dots<u32>") > 5
+    assert emitted(layers())["model_emulator.cpp"].count("dots<u32, ") > 5
 
 
 def test_large_layers_are_small_code():

@@ -383,6 +383,17 @@ class JobWriter:
             x = f"std::max<i{bits}>({x}, {literal(node.p)})"
         return f"std::min<i{bits}>({x}, {literal(node.q)})" if high else x
 
+    def _part(self, dots: Dots) -> str:
+        """The type of sums of eight products in a row: 16 bits where they are sure to fit."""
+        if dots.bits > 16:
+            return f"i{dots.bits}"
+        lo, hi = (np.array([getattr(self.job.nodes[arg], end) for arg in dots.args], np.int64) for end in ("lo", "hi"))
+        ends = np.stack([dots.weights * lo, dots.weights * hi])
+        fill = -ends.shape[2] % 8
+        low, high = (np.pad(part, ((0, 0), (0, fill))) for part in (ends.min(axis=0), ends.max(axis=0)))
+        sums = [part.reshape(len(part), -1, 8).sum(axis=2) for part in (low, high)]
+        return "i16" if lane_of(int(sums[0].min()), int(sums[1].max())) == 16 else "i32"
+
     def _dots(self, dots: Dots) -> None:
         """Gather the operands side by side, then a loop over weights."""
         buffer = f"s.g{dots.bits}"
@@ -415,7 +426,8 @@ class JobWriter:
             biases = biases.astype(np.int32).astype(np.int64)  # Modulo 2^32, as the sums are.
         bias = self.constants.table("bias", biases, f"i{dots.sum_bits}")
         self.lines.append(
-            f"  dots<{unsigned(dots.bits)}>({buffer}, {weights}, {bias}, s.s{dots.sum_bits} + {dots.first});"
+            f"  dots<{unsigned(dots.bits)}, {self._part(dots)}>({buffer}, {weights}, {bias}, "
+            f"s.s{dots.sum_bits} + {dots.first});"
         )
 
 

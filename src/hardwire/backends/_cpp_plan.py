@@ -18,8 +18,8 @@ from hardwire.ir.ops import OpCode
 LOOP_WEIGHT = 48
 """Operations of a loop over lanes, about, after which another one begins."""
 
-MOST_TERMS = 8_000
-"""Terms of sums that a program has as straight-line code."""
+MOST_TERMS = 5_000
+"""Terms of sums that a program has as straight-line code; a compiler takes about half a millisecond for each."""
 
 _FEWEST = 8
 """Terms from which a sum may become a row of a loop over weights."""

@@ -293,7 +293,7 @@ constexpr std::size_t kLanes = @LANES@;
 """
 
 DOTS = """\
-// Sums of a layer: y[j] = bias[j] + sum of w[j][k] * x[k], modulo the bits of U.
+// Sums of a layer: y[j] = bias[j] + sum of w[j][k] * x[k], modulo the bits of U. Each sum of eight products fits Part.
 template <typename U>
 inline U product(i64 x, i64 w) {
   return static_cast<U>(x) * static_cast<U>(w);
@@ -306,7 +306,7 @@ template <typename U>
 inline U product(i16 x, i16 w) {
   return static_cast<U>(static_cast<i32>(x) * static_cast<i32>(w));
 }
-template <typename U, typename X, typename W, typename S, std::size_t Rows, std::size_t Columns>
+template <typename U, typename Part, typename X, typename W, typename S, std::size_t Rows, std::size_t Columns>
 void dots(const X (*HW_RESTRICT x)[kLanes], const W (&w)[Rows][Columns], const S (&bias)[Rows],
           S (*HW_RESTRICT y)[kLanes]) {
   for (std::size_t j = 0; j < Rows; ++j) {
@@ -325,9 +325,10 @@ void dots(const X (*HW_RESTRICT x)[kLanes], const W (&w)[Rows][Columns], const S
       const X g = static_cast<X>(w[j][k + 6]);
       const X h = static_cast<X>(w[j][k + 7]);
       for (std::size_t l = 0; l < kLanes; ++l) {
-        sum[l] += product<U>(x[k][l], a) + product<U>(x[k + 1][l], b) + product<U>(x[k + 2][l], c) +
-                  product<U>(x[k + 3][l], d) + product<U>(x[k + 4][l], e) + product<U>(x[k + 5][l], f) +
-                  product<U>(x[k + 6][l], g) + product<U>(x[k + 7][l], h);
+        const U part = product<U>(x[k][l], a) + product<U>(x[k + 1][l], b) + product<U>(x[k + 2][l], c) +
+                       product<U>(x[k + 3][l], d) + product<U>(x[k + 4][l], e) + product<U>(x[k + 5][l], f) +
+                       product<U>(x[k + 6][l], g) + product<U>(x[k + 7][l], h);
+        sum[l] += static_cast<U>(static_cast<Part>(part));
       }
     }
     for (; k < Columns; ++k) {
