@@ -12,6 +12,9 @@ from pathlib import Path
 import pytest
 from wrapped_designs import bench, small, small_codes, write
 
+from hardwire import backends
+from hardwire.backends import Source
+from hardwire.ir.interpreter import run
 from hardwire.projects import Project, ProjectError, emit
 from hardwire.projects._sources import pins
 from hardwire.targets import target
@@ -247,6 +250,22 @@ def test_the_core_file_in_fusesoc(tmp_path: Path) -> None:
         done = subprocess.run([*command, *arguments], cwd=tmp_path, capture_output=True, text=True, timeout=120)
         assert done.returncode == 0, done.stderr
     assert bench(tmp_path, "net_stream")[0] == 0
+
+
+def test_a_core_in_vhdl(tmp_path: Path) -> None:
+    program, circuit = small()
+    inputs = small_codes(program, 40)
+    files = backends.emit(Source.scheduled("net", program, circuit, (inputs, run(program, inputs))), "vhdl")
+    given = Project("net", "net", files, "vhdl", circuit, program, target(), None, 100.0, "1.0.0")
+    core = emit(given, "fusesoc")["net.core"]
+    assert 'cmd: [sh, -c, "exec sh \\"$FILES_ROOT/tb/run.sh\\""]' in core
+    assert "default_tool: ghdl" in core
+    assert "  synth:" not in core
+    root = ET.fromstring(emit(given, "ipxact")["component.xml"])
+    assert root.findtext(".//x:view/x:envIdentifier", None, SPIRIT) == "vhdlSource:vivado.xilinx.com:synthesis"
+    assert root.findtext(".//x:view/x:language", None, SPIRIT) == "vhdl"
+    ports = [port.text for port in root.iterfind(".//x:ports/x:port/x:name", SPIRIT)]
+    assert ports == [pin.name for pin in pins(given)]
 
 
 def test_synthesis_targets(tmp_path: Path) -> None:

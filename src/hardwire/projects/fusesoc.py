@@ -30,9 +30,9 @@ _CONSTRAINTS = {".xdc": "xdc", ".sdc": "SDC", ".lpf": "LPF"}
 def emit(project: Project) -> dict[str, str]:
     """Write `<top>.core`.
 
-    Every design has the targets `default` and `lint` (Verilator, for Verilog), one whose sources are all Verilog has
-    `sim` (Icarus Verilog and cocotb), one for an ECP5 or an AMD part has `synth` (up to the netlist: the ports of most
-    networks are more than a package's pins). Raises `ProjectError` for a version that is no row of numbers.
+    The targets are `default`; `lint` (Verilator) for Verilog; `sim` where one open simulator takes all sources (Icarus
+    Verilog and cocotb, or GHDL); `synth` for an AMD part, and for an ECP5 from Verilog, up to the netlist: the ports of
+    most networks are more than a package's pins. Raises `ProjectError` for a version that is no row of numbers.
     """
     version_of(project)
     interface, files = interface_of(project), files_of(project)
@@ -42,7 +42,7 @@ def emit(project: Project) -> dict[str, str]:
     beside = [*files.bench, *(name for name in files.documents if name.endswith("ports.json"))]
     lines = [
         "CAPI=2:",
-        f"# {project.top} for FuseSoC: fusesoc --cores-root . run --target sim {VENDOR}:{LIBRARY}:{project.top}",
+        f"# {project.top} for FuseSoC: fusesoc --cores-root . core-info {VENDOR}:{LIBRARY}:{project.top}",
         f"name: {json.dumps(f'{VENDOR}:{LIBRARY}:{project.top}:{project.version}')}",
         f"description: {json.dumps(description(project, interface))}",
         "",
@@ -62,11 +62,10 @@ def emit(project: Project) -> dict[str, str]:
         # The bench runs the simulator itself: its exit status tells whether it passed, edalize's run of cocotb does not
         # (and hooks run in edalize's older interface alone).
         lines += _target("sim", project.top, ["rtl", "tb"], ())
-        lines += ["    default_tool: icarus", "    hooks:", "      post_run: [bench]"]
-    lines += _synthesis(project, parameters)
+        lines += [f"    default_tool: {bench[0]}", "    hooks:", "      post_run: [bench]"]
+    lines += _synthesis(project, parameters, verilog)
     if bench:
-        command = f'exec python3 "$FILES_ROOT/{bench}"'
-        lines += ["", "scripts:", "  bench:", f"    cmd: [sh, -c, {json.dumps(command)}]", "    filesets: [rtl, tb]"]
+        lines += ["", "scripts:", "  bench:", f"    cmd: [sh, -c, {json.dumps(bench[1])}]", "    filesets: [rtl, tb]"]
     if parameters:
         lines += ["", "parameters:"]
     for parameter in settable(interface):
@@ -88,12 +87,16 @@ def _constraint(name: str) -> str:
     return f"{name}: {{file_type: {_CONSTRAINTS[PurePosixPath(name).suffix]}}}"
 
 
-def _bench(project: Project, files: Files) -> str | None:
-    """The script that runs the bench of the project's top; None for a design that no plain Verilog simulator takes."""
-    if any(hdl.language == "vhdl" for hdl in files.synthesis):
-        return None
-    wanted = "tb/run.py" if project.top == project.name else f"tb/run_{project.top}.py"
-    return wanted if wanted in files.bench else None
+def _bench(project: Project, files: Files) -> tuple[str, str] | None:
+    """The simulator and the command of the bench of the project's top; None where no one simulator takes all."""
+    languages = {"vhdl" if hdl.language == "vhdl" else "verilog" for hdl in files.synthesis}
+    core = project.top == project.name
+    if languages == {"vhdl"} and core and "tb/run.sh" in files.bench:
+        return "ghdl", 'exec sh "$FILES_ROOT/tb/run.sh"'
+    script = "tb/run.py" if core else f"tb/run_{project.top}.py"
+    if languages == {"verilog"} and script in files.bench:
+        return "icarus", f'exec python3 "$FILES_ROOT/{script}"'
+    return None
 
 
 def _target(
@@ -113,9 +116,9 @@ def _target(
     return lines
 
 
-def _synthesis(project: Project, parameters: Sequence[str]) -> list[str]:
+def _synthesis(project: Project, parameters: Sequence[str], verilog: bool) -> list[str]:
     family = project.target.family
-    if family == "ecp5":
+    if family == "ecp5" and verilog:
         return _target("synth", project.top, ["rtl"], parameters, "trellis", pnr="none")
     part = project.part or PARTS.get(project.target.name)
     if family.startswith("xc") and part is not None:
