@@ -177,7 +177,8 @@ class IdSecond;
 using Value = ac_int<12, true>;
 using Beat = intel::StreamingBeat<Value, true, false>;
 using Properties = decltype(oneapi::properties(intel::ready_latency<0>, intel::bits_per_symbol<12>,
-                                               intel::uses_valid<true>, intel::first_symbol_in_high_order_bits<true>));
+                                               intel::uses_valid<true>, intel::first_symbol_in_high_order_bits<true>,
+                                               intel::protocol<intel::protocol_name::avalon_streaming_uses_ready>));
 using In = intel::pipe<IdIn, Value, 4, Properties>;
 using Out = intel::pipe<IdOut, Value, 4>;
 using Middle = sycl::ext::intel::pipe<IdMiddle, Beat, 2>;

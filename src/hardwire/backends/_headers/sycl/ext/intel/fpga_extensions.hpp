@@ -140,6 +140,9 @@ template <bool B>
 inline constexpr number_property<B> first_symbol_in_high_order_bits{};
 template <int N = 1>
 inline constexpr number_property<N> pipelined{};
+enum class protocol_name { avalon_streaming, avalon_streaming_uses_ready, avalon_mm, avalon_mm_uses_ready };
+template <protocol_name P>
+inline constexpr number_property<static_cast<int>(P)> protocol{};
 inline constexpr plain_property protocol_avalon_streaming{};
 inline constexpr plain_property protocol_avalon_streaming_uses_ready{};
 template <int N = 0>
