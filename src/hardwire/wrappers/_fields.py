@@ -28,11 +28,8 @@ class Word:
 
     buses: tuple[Bus, ...]
     fields: tuple[Field, ...]
-
-    @property
-    def width(self) -> int:
-        """Bits in all, at least 1."""
-        return max(1, sum(field.width for field in self.fields))
+    width: int
+    """Bits in all, at least 1."""
 
     @property
     def bytes(self) -> int:
@@ -60,31 +57,55 @@ def word_of(buses: Sequence[Bus], field: str) -> Word:
     """Lay the elements out; `field` is the room that each takes.
 
     `packed`: its own bits; `bytes`: whole bytes; `array`: 8, 16, 32 or 64 bits, the least that holds every element, so
-    that the word is a C array of `int8_t` and so on; a number: so many bits. An input element that has one value takes
-    no bits when packed, and keeps its place otherwise.
-    Raises `WrapperError` for an element that is wider than its field.
+    that the word is a C array of `int8_t` and so on; a number: so many bits; `14/12/11/_27`: those of a structure's
+    members in turn, 27 bits left free behind every third. An input element that has one value takes no bits when
+    packed, and keeps its place otherwise.
+    Raises `WrapperError` for an element that is wider than its field, or a bus that is no row of whole structures.
     """
     widest = max((e.width for bus in buses for e in bus.elements), default=1)
+    room = _rooms(field, widest)
     fields: list[Field] = []
     offset = 0
     for bus in buses:
+        if len(bus.elements) % len(room):
+            raise WrapperError(
+                f"port {bus.port.name!r}: {len(bus.elements)} elements are no row of structures {field} of {len(room)}",
+                hint="as many numbers as a structure has elements",
+            )
         for k, element in enumerate(bus.elements):
+            before, width, behind = room[k % len(room)]
             if field == "packed":
                 width = element.width
             elif field == "bytes":
                 width = 8 * max(1, -(-element.width // 8))
-            elif field == "array":
-                width = next(w for w in (8, 16, 32, 64) if w >= widest)
-            else:
-                width = int(field)
             if width < element.width:
                 raise WrapperError(
                     f"port {bus.port.name!r}: element {k} has {element.width} bits and does not fit a field of {width}",
                     hint=f"fields of {widest} bits or more, `bytes`, `array` or `packed`",
                 )
-            fields.append(Field(bus.name, k, element, offset, width))
-            offset += width
-    return Word(tuple(buses), tuple(fields))
+            fields.append(Field(bus.name, k, element, offset + before, width))
+            offset += before + width + behind
+    return Word(tuple(buses), tuple(fields), max(1, offset))
+
+
+def _rooms(field: str, widest: int) -> list[tuple[int, int, int]]:
+    """Free bits before, bits, and free bits behind an element, for the elements of a structure."""
+    if field == "array":
+        return [(0, next(width for width in (8, 16, 32, 64) if width >= widest), 0)]
+    if not field[0].isdigit() and field[0] != "_":
+        return [(0, 0, 0)]  # Each element has its own.
+    rooms: list[tuple[int, int, int]] = []
+    free = 0
+    for part in field.split("/"):
+        if not part.startswith("_"):
+            rooms.append((free, int(part), 0))
+            free = 0
+        elif rooms:
+            before, width, behind = rooms[-1]
+            rooms[-1] = (before, width, behind + int(part[1:]))
+        else:
+            free += int(part[1:])
+    return rooms
 
 
 def bus_words(buses: Sequence[Bus]) -> list[Word]:
@@ -114,22 +135,28 @@ def pack(word: Word, name: str) -> list[str]:
     """Verilog that assigns the word's wire `name` from the buses of the core."""
     pieces: list[tuple[str, int, int]] = []
     run: tuple[str, int, int, int, int] | None = None  # bus, offset on it, bits, first and last element
+    end = 0
     for field in word.fields:
         element = field.element
-        if run is not None and run[0] == field.bus and run[1] + run[2] == element.offset:
+        if run is not None and (run[0], run[1] + run[2], end) == (field.bus, element.offset, field.offset):
             run = (run[0], run[1], run[2] + element.width, run[3], field.index)
         else:
             if run is not None:
                 pieces.append((span(*run[:3]), *run[3:]))
+            if field.offset > end:
+                pieces.append((f"{field.offset - end}'d0", -1, -1))
             run = (field.bus, element.offset, element.width, field.index, field.index)
-        padding = field.width - element.width
-        if padding:
+        extension = field.width - element.width
+        if extension:
             sign = span(field.bus, element.offset + element.width - 1, 1) if element.signed else "1'b0"
-            pieces.append((f"{{{padding}{{{sign}}}}}, {span(*run[:3])}", *run[3:]))
+            pieces.append((f"{{{extension}{{{sign}}}}}, {span(*run[:3])}", *run[3:]))
             run = None
+        end = field.offset + field.width
     if run is not None:
         pieces.append((span(*run[:3]), *run[3:]))
-    return _assign(name, pieces or [("1'b0", -1, -1)])
+    if word.width > end:
+        pieces.append((f"{word.width - end}'d0", -1, -1))
+    return _assign(name, pieces)
 
 
 def _assign(name: str, pieces: list[tuple[str, int, int]]) -> list[str]:
@@ -138,6 +165,7 @@ def _assign(name: str, pieces: list[tuple[str, int, int]]) -> list[str]:
     lines = [f"assign {name} = {{"]
     for k, (text, first, last) in enumerate(reversed(pieces)):
         which = f"element {first}" if first == last else f"elements {first} to {last}"
+        which = which if first >= 0 else "nothing"
         lines.append(f"    {text}{',' if k < len(pieces) - 1 else ''}  // {which}")
     return [*lines, "};"]
 

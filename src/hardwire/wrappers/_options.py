@@ -17,7 +17,10 @@ RESETS = {
 """Name of a reset → (asynchronous, active low)."""
 
 FIELDS = ("packed", "bytes", "array")
-"""Kinds of fields that go by name; a number of bits is the other kind."""
+"""Kinds of fields that go by name."""
+
+_STRUCTURE = r"_?[1-9][0-9]{0,4}(/_?[1-9][0-9]{0,4})*"
+"""A number of bits, or those of a structure's members in turn, `14/12/11/_27`; `_27` are bits that hold nothing."""
 
 
 class WrapperError(HardwireError):
@@ -35,7 +38,7 @@ class Options:
     latency: int | None = None
     """Clock cycles, the default of the Verilog's parameter LATENCY; at least what the core and the wrapper need."""
     in_field: str | None = None
-    """The field that an input element takes: `packed`, `bytes`, `array`, or a number of bits."""
+    """The field that an input element takes: `packed`, `bytes`, `array`, a number of bits, or several in turn."""
     out_field: str | None = None
     in_width: int | None = None
     """Bits of a stream's input beat; fewer than the vector has make several beats a vector."""
@@ -71,8 +74,9 @@ def _value(wrapper: str, name: str, value: str) -> str | int:
         if not re.fullmatch(r"[1-9][0-9]{0,8}", value):
             raise WrapperError(f"wrapper {wrapper}: {name} {value!r} is no positive whole number")
         return int(value)
-    if value not in FIELDS and not re.fullmatch(r"[1-9][0-9]{0,8}", value):
+    if value not in FIELDS and not (re.fullmatch(_STRUCTURE, value) and re.search(r"(^|/)\d", value)):
         raise WrapperError(
-            f"wrapper {wrapper}: field {value!r} is unknown", hint=f"{', '.join(FIELDS)}, or a number of bits"
+            f"wrapper {wrapper}: field {value!r} is unknown",
+            hint=f"{', '.join(FIELDS)}, a number of bits, or those of a structure's members, as 14/12/11/_27",
         )
     return value
