@@ -116,6 +116,11 @@ def test_wraps_at_every_width():
     agree(programs.flat_program(b.build([b.wrap(v, n, s) for v in range(4) for n in bits for s in (0, 1)])), 100, 2)
 
 
+def test_operands_that_do_not_matter_are_no_unused_variables():
+    b = KernelBuilder("k", [-EDGE, 0, 0], [EDGE - 1, 5, 5])
+    agree(programs.flat_program(b.build([b.equal(1, 1), b.less(0, 0), b.round(2, 1, Rounding.TRN)])), 9, 1)
+
+
 def layered(sizes: list[int], bits: int, zeros: float, wide: bool = False) -> Program:
     """Dense layers with rounding and a clamp behind each; `wide`: sums of over 32 bits."""
     rng = np.random.default_rng(len(sizes) * bits)

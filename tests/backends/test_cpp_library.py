@@ -215,6 +215,41 @@ def test_cmake_builds_tests_and_installs_for_others(tmp_path):
     assert "tagger: a value is NaN, which has no fixed-point value (input 0, event 0, element 0)" in said
 
 
+TWO = """
+cmake_minimum_required(VERSION 3.13)
+project(two LANGUAGES CXX)
+add_subdirectory(one)
+add_subdirectory(other)
+add_executable(two main.cpp)
+target_link_libraries(two PRIVATE one_emulator::static other_emulator::static)
+"""
+
+BOTH = """
+#include <one_emulator.hpp>
+#include <other_emulator.hpp>
+
+int main() {
+  const hardwire::one::Emulator one;
+  const hardwire::other::Emulator other;
+  const hardwire::Emulator* models[] = {&one, &other};
+  for (const hardwire::Emulator* model : models) {
+    if (model->predict(std::vector<double>(12, 1.0)).size() != 2 * model->about().outputs[0].elements) return 1;
+  }
+  return one.about().name == other.about().name ? 2 : 0;
+}
+"""
+
+
+@pytest.mark.skipif(shutil.which("cmake") is None, reason="no cmake")
+def test_two_models_in_one_program(tmp_path):
+    put(emitted(tagger(), "one"), tmp_path / "one")
+    put(emitted(layered([6, 4], 5, 0.0), "other"), tmp_path / "other")
+    put({"main.cpp": BOTH, "CMakeLists.txt": TWO}, tmp_path)
+    run("cmake", "-S", ".", "-B", "build", cwd=tmp_path)
+    run("cmake", "--build", "build", "--target", "two", cwd=tmp_path)
+    run(tmp_path / "build" / "two", cwd=tmp_path)
+
+
 def test_the_bench_notices_a_wrong_bit(tmp_path):
     files = with_vectors()
     lines = files["tb/y.dat"].splitlines()

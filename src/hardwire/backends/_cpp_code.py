@@ -7,6 +7,7 @@ undefined. A sum of many terms is made of partial sums that fit 16 bits, for whi
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -112,23 +113,21 @@ class JobWriter:
         self._writes: dict[int, list[tuple[int, int]]] = {}
         for pointer, offset, value in self.job.writes:
             self._writes.setdefault(value, []).append((pointer, offset))
-        self.uses_scratch = bool(plan.slots or plan.in_dots)
-
-    @property
-    def pointers(self) -> list[int]:
-        """Pointers that the function takes: those that it reads from or writes to."""
-        made = {pointer for pointer, _, _ in self.job.writes}
-        read = {
-            self.job.reads[self.job.nodes[i].p][0]
-            for loop in self.plan.loops
-            for v in (loop.args if isinstance(loop, Dots) else loop)
-            for i in (v, *self.job.nodes[v].args)
-            if self.job.nodes[i].op == OpCode.INPUT
-        }
-        return sorted(made | read)
+        self.pointers: list[int] = []
+        """Pointers that the function takes, once it is written."""
+        self.uses_scratch = False
+        """Whether it takes the scratch memory, once it is written."""
 
     def function(self) -> str:
         """The function's text."""
+        for loop in self.plan.loops:
+            if isinstance(loop, Dots):
+                self._dots(loop)
+            else:
+                self._loop(loop)
+        body = "\n".join(self.lines)
+        self.pointers = sorted({int(k) for k in re.findall(r"\bp(\d+)\[", body)})
+        self.uses_scratch = re.search(r"\bs\.", body) is not None
         written = {pointer for pointer, _, _ in self.job.writes}
         parameters = []
         for k in self.pointers:
@@ -136,17 +135,11 @@ class JobWriter:
             parameters.append(f"{const}{self.types[self.job.pointers[k].array]} (*HW_RESTRICT p{k})[kLanes]")
         if self.uses_scratch:
             parameters.append("Scratch& HW_RESTRICT s")
-        for loop in self.plan.loops:
-            if isinstance(loop, Dots):
-                self._dots(loop)
-            else:
-                self._loop(loop)
-        body = "\n".join(self.lines)
         return f"void {self.name}({', '.join(parameters)}) {{\n{body}\n}}\n"
 
     def _loop(self, members: tuple[int, ...]) -> None:
         self._known = set()
-        self.lines.append("  for (std::size_t l = 0; l < kLanes; ++l) {")
+        first = len(self.lines)
         for i in members:
             if self.job.nodes[i].op not in (OpCode.INPUT, OpCode.CONST) and i not in self.plan.in_dots:
                 text = self._expression(i)
@@ -157,7 +150,7 @@ class JobWriter:
             for pointer, offset in self._writes.get(i, ()):
                 kind = self.types[self.job.pointers[pointer].array]
                 self._say(f"p{pointer}[{offset}][l] = {self._cast(kind, self._get(i))};")
-        self.lines.append("  }")
+        self.lines[first:] = ["  for (std::size_t l = 0; l < kLanes; ++l) {", *_used(self.lines[first:]), "  }"]
 
     def _say(self, text: str) -> None:
         self.lines.append(f"    {text}")
@@ -440,6 +433,21 @@ class _Term:
     coef: int
     text: str
     lane: int
+
+
+_DEFINED = re.compile(r" *const i\d+ (v\w+) = ")
+
+
+def _used(lines: Sequence[str]) -> list[str]:
+    """Lines without the constants that none of the others reads: a shift may leave nothing of its operand."""
+    kept: list[str] = []
+    read: set[str] = set()
+    for line in reversed(lines):
+        defined = _DEFINED.match(line)
+        if defined is None or defined[1] in read:
+            kept.append(line)
+            read.update(re.findall(r"\bv\w+", line[defined.end() :] if defined else line))
+    return kept[::-1]
 
 
 def progression(values: Ints, constants: Constants, index: str = "k") -> str:
