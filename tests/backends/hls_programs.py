@@ -19,7 +19,7 @@ from hardwire.stimulus import edge_codes, random_codes
 from hardwire.targets import target
 from hardwire.tools.csim import run_codes
 
-FLAVOURS = ["hls-vitis"]
+FLAVOURS = ["hls-vitis", "hls-oneapi", "hls-catapult"]
 
 
 def looped(network: Network) -> Program:

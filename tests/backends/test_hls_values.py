@@ -126,21 +126,25 @@ def image() -> Network:
     return net.build([net.add("max_pool", "pool", [x], pool_attrs((2, 2)))])
 
 
+def several() -> Program:
+    shapes = [dense(9, 5), dense(40, 6), dense(40, 12, 0.9), dense(3, 4, 0.3, positions=6), image()]
+    return joined([looped(network) for network in shapes])
+
+
 @flavours
-def test_ways_to_write_it(flavour: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Constants and arrays, sparse and dense matrices, unrolled and looped, streams of frames and of elements."""
-    shapes = [dense(9, 5), dense(40, 12), dense(40, 12, 0.9), dense(3, 4, 0.3, positions=6), image()]
-    program = joined([looped(network) for network in shapes])
-    texts = {}
-    for weights in ("constants", "rom"):
-        files = check(program, flavour, tmp_path / weights, weights=weights)
-        texts[weights] = files["net_layers.h"]
-    assert "weights" not in texts["constants"]
-    assert "_weights[" in texts["rom"]
-    assert "_columns[" in texts["rom"]
+@pytest.mark.parametrize("weights", ["constants", "rom"])
+def test_matrices_as_constants_and_as_arrays(flavour: str, weights: str, tmp_path: Path) -> None:
+    layers = check(several(), flavour, tmp_path, weights=weights)["net_layers.h"]
+    assert ("_weights[" in layers) == (weights == "rom")
+    assert ("_columns[" in layers) == (weights == "rom"), "most weights of one layer are zero"
+
+
+@flavours
+def test_layers_as_loops(flavour: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As large networks are written: not unrolled, static arrays, streams of elements."""
     monkeypatch.setattr(_hls_network, "PARALLEL_OPERATIONS", 0)
     monkeypatch.setattr(_hls_network, "STACK_ELEMENTS", 0)
     module = backend(flavour)
     if hasattr(module, "WIDEST_BEAT"):
         monkeypatch.setattr(module, "WIDEST_BEAT", 60)
-    check(program, flavour, tmp_path / "looped", weights="rom")
+    check(several(), flavour, tmp_path, weights="rom")

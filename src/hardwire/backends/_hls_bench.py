@@ -125,11 +125,11 @@ int simulate(int argc, char *argv[]) {{
 
 {main} {{
     try {{
-        return simulate(argc, argv);
+        {end}(simulate(argc, argv));
     }} catch (const std::exception &error) {{
         std::fprintf(stderr, "%s\\n", error.what());
     }}
-    return 2;
+    {end}(2);
 }}
 """
 
@@ -175,6 +175,7 @@ def bench_text(
     drive: Sequence[str],
     check: Sequence[str] = (),
     main: str = "int main(int argc, char *argv[])",
+    end: str = "return ",
 ) -> str:
     """Text of the bench. `drive` defines `Data run(const Data &in)`; `check` adds to `wrong` what else differs."""
 
@@ -190,6 +191,7 @@ def bench_text(
         drive="\n".join(drive),
         check="\n".join(check),
         main=main,
+        end=end,
     ).replace("\n\n    if (argc > 2)", "\n    if (argc > 2)")
 
 

@@ -18,6 +18,8 @@ class Dialect:
     """Header of its integers."""
     rom: str
     """How a constant array begins."""
+    statics: bool = True
+    """Whether functions may have static variables."""
 
     def type(self, bits: int, signed: bool) -> str:
         """The integer type of so many bits."""

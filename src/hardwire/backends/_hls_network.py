@@ -81,6 +81,10 @@ class Network:
     inputs: list[PortText] = field(default_factory=list)
     outputs: list[PortText] = field(default_factory=list)
     operations: int = 0
+    elements: int = 0
+    """Of all arrays."""
+    large: bool = False
+    """Whether the arrays are static variables."""
 
     def __post_init__(self) -> None:
         program = self.program
@@ -100,6 +104,8 @@ class Network:
         self.layers = _merged(program.steps)
         self.operations = sum(_work(program.kernels[layer.kernel]) * len(layer.bases) for layer in self.layers)
         self.parallel = self.operations <= PARALLEL_OPERATIONS
+        self.elements = sum(array.size for array in program.arrays.values())
+        self.large = self.elements > STACK_ELEMENTS and self.dialect.statics
         self._alias_ports()
 
     def _port(self, port: Port, name: str) -> PortText:
@@ -221,8 +227,7 @@ class Network:
     def _network_function(self, calls: list[tuple[str, _Layer]]) -> list[str]:
         program = self.program
         body = _Body(self, self.name, self.array_names.values())
-        total = sum(array.size for array in program.arrays.values())
-        body.static = total > STACK_ELEMENTS
+        body.static = self.large
         for name, array in program.arrays.items():
             if name not in self._aliased:
                 body.declare(self.view(name, Index()), array.size)

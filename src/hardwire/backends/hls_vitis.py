@@ -357,7 +357,7 @@ def _bench(network: Network) -> str:
         f'    wrong += differences(run_axis(in), out, "{name}_axis");',
         "#endif",
     ]
-    return bench_text(name, inputs, outputs, includes=[f'#include "{name}.h"'], drive=drive, check=check)
+    return bench_text(name, inputs, outputs, includes=[f'#include "../{name}.h"'], drive=drive, check=check)
 
 
 def _set(text: PortText, element: str, code: str) -> str:
@@ -413,7 +413,7 @@ foreach word [split [join $::argv " "]] {{
 
 set here [file dirname [file normalize [info script]]]
 cd $here
-set flags "-std=c++14 -I$here"
+set flags "-std=c++14"
 if {{$option(ports) eq "ap_none"}} {{
     append flags " -D{name.upper()}_AP_NONE"
 }}
