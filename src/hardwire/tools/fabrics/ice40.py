@@ -5,6 +5,7 @@ After the simulation models that Yosys ships (`ice40/cells_sim.v`).
 
 from __future__ import annotations
 
+from hardwire.tools._ice40_polarity import drop_inverters
 from hardwire.tools._netlist_cells import MEMORY, MULTIPLIER, ONE, ZERO, Cell, Model, lut, register, wire
 from hardwire.tools.fabrics._recipe import THOROUGH, Recipe
 
@@ -18,6 +19,7 @@ def _recipe(speed: str) -> Recipe:
     return Recipe(
         f"synth_ice40 -device {speed}",
         before=THOROUGH,
+        finish=drop_inverters,
         without_dsp="",
         resources={
             "SB_LUT4": {"lut": 1.0},
