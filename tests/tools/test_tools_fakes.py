@@ -161,6 +161,22 @@ def test_nextpnr_reports_the_slowest_clock_and_its_own_path(fake: Fake, tmp_path
     assert "--timing-allow-fail" in asked
 
 
+def test_another_router_takes_over_where_one_goes_in_circles(fake: Fake, tmp_path: Path) -> None:
+    circle = (
+        'print("Info:       1000 |      295       8292 | 1000     0 |        77|       0.21       4.53|", flush=True)'
+    )
+    stuck = f"while 'router1' in sys.argv: {circle}; time.sleep(0.001)"
+    fake("nextpnr-ecp5", NEXTPNR.replace("CLOCKS", CLOCKS).replace("step =", f"{stuck}\n    step ="))
+    (tmp_path / "n.json").write_text("{}")
+    lines: list[str] = []
+    result = nextpnr.place_and_route(tmp_path / "n.json", freq_mhz=100, workdir=tmp_path / "w", progress=lines.append)
+    assert result.fmax_mhz == 123.5
+    assert "nextpnr: router1 goes in circles; again with router2" in lines
+    asked = json.loads((tmp_path / "w" / "arguments.json").read_text())
+    assert asked[-2:] == ["--router", "router2"]
+    assert "router1" not in asked
+
+
 def test_nextpnr_without_a_clocked_path_is_an_error(fake: Fake, tmp_path: Path) -> None:
     fake("nextpnr-ecp5", NEXTPNR.replace("CLOCKS", "{}"))
     (tmp_path / "n.json").write_text("{}")

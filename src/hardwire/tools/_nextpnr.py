@@ -12,7 +12,9 @@ from typing import Any
 from hardwire.errors import DataError, ToolError
 from hardwire.tools.files import bring
 from hardwire.tools.find import Tool
-from hardwire.tools.process import Progress, run
+from hardwire.tools.process import Completed, Progress, run
+
+ROUTERS = ("router1", "router2")
 
 
 @dataclass(frozen=True)
@@ -71,6 +73,7 @@ def route(
     freq_mhz: float,
     seed: int,
     workdir: Path,
+    router: str = "",
     files: Sequence[Path] = (),
     progress: Progress | None = None,
     timeout: float | None = None,
@@ -78,8 +81,9 @@ def route(
     """Place and route a netlist for a clock of `freq_mhz`; a missed clock is no failure.
 
     `arguments` are the tool's own, among them what makes it write the file `config`; `files` are brought into
-    `workdir`, where it runs. Raises `DataError` for a missing file, `MissingToolError`, and `ToolError` if the design
-    does not fit or has no clocked path.
+    `workdir`, where it runs. `router`: empty for the tool's own choice; where router1 goes in circles, router2 takes
+    over, whose results are slower. Raises `DataError` for a missing file, `MissingToolError`, and `ToolError` if the
+    design does not fit or has no clocked path.
     """
     found = tool.find()
     if progress is not None:
@@ -90,6 +94,18 @@ def route(
     report, routed, log = workdir / "pnr-report.json", workdir / config, workdir / "nextpnr.log"
     for path in (report, routed):
         path.unlink(missing_ok=True)
+
+    def start(command: list[str]) -> Completed:
+        return run(
+            command,
+            cwd=workdir,
+            log=log,
+            env=found.environment,
+            progress=_milestones(progress),
+            timeout=timeout,
+            tool=tool.name,
+        )
+
     command = [
         *found.command,
         *arguments,
@@ -99,15 +115,12 @@ def route(
         "--timing-allow-fail",
         *("--report", report.name),
     ]
-    done = run(
-        command,
-        cwd=workdir,
-        log=log,
-        env=found.environment,
-        progress=None if progress is None else _milestones(progress),
-        timeout=timeout,
-        tool=tool.name,
-    )
+    try:
+        done = start([*command, *(("--router", router) if router else ())])
+    except _InCirclesError:
+        if progress is not None:
+            progress("nextpnr: router1 goes in circles; again with router2")
+        done = start([*command, "--router", "router2"])
     document = _read(tool, report, log)
     fmax, clock, constraint = _fmax(tool, document, log)
     return RouteResult(
@@ -169,8 +182,18 @@ def _sources(texts: Sequence[str]) -> tuple[str, ...]:
     return tuple(match[1] for match in found if match and not match[1].startswith("keep_adders.v:"))
 
 
-def _milestones(progress: Progress) -> Progress:
-    """Turn nextpnr's log lines into short news; lines that are none are dropped."""
+class _InCirclesError(Exception):
+    """Router1 rips up and routes the same arcs again and again."""
+
+
+_CIRCLES = 20
+"""News of the router, each after 1,000 arcs, without one arc less to route."""
+
+
+def _milestones(progress: Progress | None) -> Progress:
+    """Turn nextpnr's log lines into short news; lines that are none are dropped. Raises `_InCirclesError`."""
+    tell: Progress = progress or (lambda _line: None)
+    left: list[str] = []
     place = re.compile(r"at iteration #(\d+), type (?:ALL|TRELLIS_COMB|ICESTORM_LC): .*legal = (\d+)")
     anneal = re.compile(r"at iteration #(\d+): .*?wirelen = (\d+)")
     router1 = re.compile(r"^Info:\s+(\d+) \|\s+\d+\s+\d+ \|\s+\d+\s+\d+ \|\s*(\d+)\|")
@@ -179,12 +202,15 @@ def _milestones(progress: Progress) -> Progress:
 
     def forward(line: str) -> None:
         if match := place.search(line) or anneal.search(line):
-            progress(f"nextpnr: placement iteration {match[1]}, wire length {match[2]}")
+            tell(f"nextpnr: placement iteration {match[1]}, wire length {match[2]}")
         elif match := router1.search(line):
-            progress(f"nextpnr: routing, {match[2]} arcs left")
+            tell(f"nextpnr: routing, {match[2]} arcs left")
+            left.append(match[2])
+            if len(left) > _CIRCLES and len({*left[-_CIRCLES:]}) == 1:
+                raise _InCirclesError
         elif match := router2.search(line):
-            progress(f"nextpnr: routing iteration {match[1]}, {match[2]} wires overused")
+            tell(f"nextpnr: routing iteration {match[1]}, {match[2]} wires overused")
         elif match := stage.search(line):
-            progress(f"nextpnr: {match[1]}")
+            tell(f"nextpnr: {match[1]}")
 
     return forward

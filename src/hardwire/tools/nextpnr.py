@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from hardwire.tools._nextpnr import PathStep, RouteResult, Utilisation, check, route
+from hardwire.tools._nextpnr import ROUTERS, PathStep, RouteResult, Utilisation, check, route
 from hardwire.tools.find import PythonPackage, Tool, entry_point
 from hardwire.tools.process import Progress
 
@@ -23,7 +23,6 @@ TOOL = Tool(
 
 DEVICES = ("12k", "25k", "45k", "85k", "um-25k", "um-45k", "um-85k", "um5g-25k", "um5g-45k", "um5g-85k")
 SPEEDS = (6, 7, 8)
-ROUTERS = ("router1", "router2")
 
 
 def place_and_route(
@@ -55,7 +54,6 @@ def place_and_route(
         f"--{device}",
         *("--package", package),
         *("--speed", str(speed)),
-        *("--router", router),
         *("--textcfg", config),
         *(("--lpf", lpf.name) if lpf is not None else ("--lpf-allow-unconstrained",)),
         *options,
@@ -68,6 +66,7 @@ def place_and_route(
         freq_mhz=freq_mhz,
         seed=seed,
         workdir=workdir,
+        router=router,
         files=[lpf] if lpf is not None else [],
         progress=progress,
         timeout=timeout,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from hardwire.tools._nextpnr import RouteResult, check, route
+from hardwire.tools._nextpnr import ROUTERS, RouteResult, check, route
 from hardwire.tools.find import PythonPackage, Tool, entry_point
 from hardwire.tools.process import Progress
 
@@ -29,6 +29,7 @@ def place_and_route(
     package: str,
     freq_mhz: float,
     seed: int = 1,
+    router: str = "router1",
     workdir: Path,
     pcf: Path | None = None,
     options: Sequence[str] = (),
@@ -42,6 +43,7 @@ def place_and_route(
     the design does not fit or has no clocked path.
     """
     check(TOOL, "device", device, DEVICES)
+    check(TOOL, "router", router, ROUTERS)
     config = "pnr.asc"
     arguments = [
         f"--{device}",
@@ -58,6 +60,7 @@ def place_and_route(
         freq_mhz=freq_mhz,
         seed=seed,
         workdir=workdir,
+        router=router,
         files=[pcf] if pcf is not None else [],
         progress=progress,
         timeout=timeout,
