@@ -9,7 +9,12 @@ from __future__ import annotations
 
 import gc
 import importlib
+import importlib.util
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from importlib.machinery import ModuleSpec
+from types import ModuleType
 
 _FEW_COLLECTIONS = 100_000
 """Objects made between two collections: a compile makes a few hundred thousand that live to its end."""
@@ -27,22 +32,39 @@ def start_lean() -> None:
 class _Lean:
     """Steps in once, when numba is first imported; a numba of another shape is left as it is."""
 
-    def find_spec(self, name: str, _path: object = None, _target: object = None) -> None:
-        """Answer no import, ever; see the class."""
-        if name == "numba":
-            sys.meta_path.remove(self)
-            _load_numba()
+    def find_spec(self, name: str, _path: object = None, _target: object = None) -> ModuleSpec | None:
+        """Find numba as the others do, with more to load behind it; no other import is answered."""
+        if name != "numba":
+            return None
+        sys.meta_path.remove(self)
+        spec = importlib.util.find_spec(name)
+        if spec is not None and spec.loader is not None:
+            load = spec.loader.exec_module
+
+            # Numba itself is loaded once and by its own loader: a second time would leave it without its parts.
+            def load_more(module: ModuleType) -> None:
+                with _no_scipy():
+                    load(module)
+                    _load_arrays()
+
+            spec.loader.exec_module = load_more  # type: ignore[method-assign]
+        return spec
 
 
-def _load_numba() -> None:
-    entry_points = importlib.import_module("numba.core.entrypoints")
-    if isinstance(getattr(entry_points, "_already_initialized", None), bool):
-        entry_points._already_initialized = True  # type: ignore[attr-defined]
+@contextmanager
+def _no_scipy() -> Iterator[None]:
     absent = "scipy.linalg" not in sys.modules
     if absent:
         sys.modules["scipy.linalg"] = None  # type: ignore[assignment]
     try:
-        importlib.import_module("numba.np.arraymath")
+        yield
     finally:
         if absent:
             del sys.modules["scipy.linalg"]
+
+
+def _load_arrays() -> None:
+    entry_points = importlib.import_module("numba.core.entrypoints")
+    if isinstance(getattr(entry_points, "_already_initialized", None), bool):
+        entry_points._already_initialized = True  # type: ignore[attr-defined]
+    importlib.import_module("numba.np.arraymath")

@@ -12,7 +12,9 @@ start_lean()
 import numba
 assert "scipy.linalg" not in sys.modules, "SciPy's BLAS is loaded"
 assert not any(type(finder).__name__ == "_Lean" for finder in sys.meta_path)
+assert numba.core.withcontexts, "numba was loaded twice, and lacks its parts"
 assert numba.njit(lambda x: x + 1)(41) == 42
+assert numba.njit(lambda x: sum([k * x for k in range(3)]))(14) == 42, "a closure, which numba inlines"
 try:
     import scipy.linalg
 except ImportError:
