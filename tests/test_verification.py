@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 import hardwire as hw
+from hardwire.design import NoCircuitError
 from hardwire.errors import DataError, ModelError, VerificationError
 from hardwire.fixed import FixedType, Overflow, Rounding
 from hardwire.network.graph import Network, NetworkBuilder
@@ -58,6 +59,26 @@ def test_vhdl_is_simulated_by_ghdl(tmp_path: Path) -> None:
     assert found["formal"]["proven"] is True
     assert f"simulating rectify.vhd on {ghdl.VECTORS:,} vectors" in lines
     assert json.loads((tmp_path / "build" / "report.json").read_text())["verification"] == found
+
+
+@pytest.mark.tools
+def test_vhdl_is_synthesised_through_ghdl(tmp_path: Path) -> None:
+    """The netlist comes from the VHDL itself, with as many cells as from the Verilog of the same circuit."""
+    rows = []
+    for backend in ("verilog", "vhdl"):
+        design = hw.compile(relu(), backend=backend)
+        design.save(tmp_path / backend)
+        design.synthesize(route=False)
+        rows.append(dict(design.report_data["synthesis"]))
+        netlist = design.verify(vectors=400, netlist_vectors=2000, formal=False)["netlist"]
+        assert netlist == {"vectors": 2000, "mismatches": 0}
+    assert rows[1].pop("tool") == f"ghdl {ghdl.TOOL.find().version}, {rows[0].pop('tool')}"
+    assert rows[0] == rows[1]
+
+
+def test_cpp_is_not_synthesised_here() -> None:
+    with pytest.raises(NoCircuitError, match="compile it with --backend verilog"):
+        cpp_design().synthesize(route=False)
 
 
 @pytest.mark.tools

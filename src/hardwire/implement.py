@@ -14,6 +14,7 @@ from hardwire.report.schema import hardware_report
 from hardwire.schedule.circuit import Circuit
 from hardwire.schedule.closing import Closure, Contract, close
 from hardwire.targets import Target
+from hardwire.tools import ghdl
 from hardwire.tools.harness import add_harness
 from hardwire.tools.placers import RouteResult, place_and_route
 from hardwire.tools.yosys import SynthesisResult, synthesise
@@ -30,7 +31,7 @@ _ROOM = 1.15
 
 
 class NotVerilogError(HardwireError):
-    """The build's back end wrote no Verilog, so the open tools cannot take it."""
+    """The build's back end wrote neither Verilog nor VHDL, so the open tools cannot take it."""
 
     exit_code = 2
 
@@ -44,6 +45,15 @@ def verilog_of(design: Design, folder: Path) -> list[Path]:
     if not names:
         raise NotVerilogError(f"design {design.name!r} has no Verilog files", hint="compile it with --backend verilog")
     return placed(design, names, folder)
+
+
+def _synthesisable(design: Design, folder: Path, work: Path) -> tuple[list[Path], str]:
+    """Verilog for Yosys, and the tool that made it where the design is VHDL: GHDL's netlist of operators in `work`."""
+    names = sources(design.files, ghdl.SUFFIXES)
+    if not names:
+        return verilog_of(design, folder), ""
+    netlist = ghdl.to_verilog(placed(design, names, folder), design.module, workdir=work / "vhdl")
+    return [netlist], f"ghdl {ghdl.TOOL.find().version}, "
 
 
 def sources(files: Iterable[str], suffixes: Collection[str]) -> list[str]:
@@ -175,15 +185,16 @@ def _run(
     design: Design, folder: Path, work: Path, *, seeds: range, route: bool, progress: Progress | None
 ) -> dict[str, Any]:
     family = design.target.synthesis["family"]
+    verilog, before = _synthesisable(design, folder, work)
     netlist = synthesise(
-        verilog_of(design, folder),
+        verilog,
         design.module,
         family=family,
         workdir=work,
         dsp=design.target.resources.dsp > 0,
         progress=progress,
     )
-    report: dict[str, Any] = {"synthesis": _synthesis(netlist)}
+    report: dict[str, Any] = {"synthesis": _synthesis(netlist, before)}
     place = design.target.place
     if not (route and place):
         report["timing"] = {
@@ -252,11 +263,11 @@ def critical_layers(design: Design, run: RouteResult) -> list[str]:
     return found
 
 
-def _synthesis(netlist: SynthesisResult) -> dict[str, Any]:
+def _synthesis(netlist: SynthesisResult, before: str) -> dict[str, Any]:
     counts = {key: round(value) for key, value in netlist.resources.items()}
     return {
         **counts,
         "cells": dict(sorted(netlist.cells.items())),
-        "tool": f"{netlist.tool} {netlist.version}",
+        "tool": f"{before}{netlist.tool} {netlist.version}",
         "netlist": f"{FOLDER}/{netlist.json_path.name}",
     }
