@@ -184,6 +184,9 @@ def test_both_languages_become_the_same_cells(tmp_path: Path) -> None:
         for k, path in enumerate((tmp_path / "neuron.v", through))
     ]
     assert found[0] == found[1]
+    # Both know their cells by the layers' names.
+    for k in range(2):
+        assert "fc1_1_r1" in (tmp_path / f"yosys{k}" / "neuron.json").read_text()
 
 
 @pytest.mark.tools

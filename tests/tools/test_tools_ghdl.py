@@ -135,6 +135,8 @@ def test_verilog_of_an_entity(folder: Path) -> None:
     assert made == folder / "adder.v"
     assert text.startswith("module adder")
     assert "71'b0000111111111" in text  # GHDL 2.0 itself writes a string.
+    assert "reg [70:0] a_0;" in text  # … and calls it n30_q.
+    assert str(folder) not in text
     a, b = vectors(30)
     inputs = {"a": pack(a, _A), "b": pack(b, _B)}
     first = icarus.simulate([made], "adder", inputs, WIDTHS, 2, workdir=folder / "icarus")

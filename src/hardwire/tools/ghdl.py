@@ -186,9 +186,25 @@ def to_verilog(vhdl: Sequence[Path], top: str, *, workdir: Path) -> Path:
     first = next((k for k, line in enumerate(lines) if line.startswith("module ")), 0)
     # GHDL 2.0 leaves constants of more than 32 bits as VHDL has them, which Verilog takes for text.
     text = re.sub(r'"([01xzXZ]+)"', lambda found: f"{len(found[1])}'b{found[1]}", "\n".join(lines[first:]))
-    partial.write_text(text + "\n")
+    partial.write_text(_named(text) + "\n")
     partial.replace(target)
     return target
+
+
+def _named(netlist: str) -> str:
+    """GHDL's Verilog with the entity's own names where it says `n17_o` for what drives a signal, and without places."""
+    drivers = dict(re.findall(r"^  assign (\w+) = (n\d+_[oq]); // \(signal\)$", netlist, re.M))
+    signal_of = {driver: signal for signal, driver in reversed(drivers.items())}
+    own = {signal_of[driver]: driver for driver in signal_of}
+    lines = []
+    for line in netlist.splitlines():
+        declared = re.fullmatch(r"  wire (?:\[\d+:\d+\] )?(\w+);", line)
+        assigned = re.fullmatch(r"  assign (\w+) = (\w+); // \(signal\)", line)
+        doubled = (declared and declared[1] in own) or (assigned and own.get(assigned[1]) == assigned[2])
+        if doubled or re.fullmatch(r" */\* .*:\d+:\d+  \*/", line):
+            continue
+        lines.append(re.sub(r"\bn\d+_[oq]\b", lambda found: signal_of.get(found[0], found[0]), line))
+    return "\n".join(lines)
 
 
 def _synthesised(vhdl: Sequence[Path], top: str, form: str, workdir: Path) -> list[str]:
