@@ -80,7 +80,7 @@ def compile_command(
     exact: Annotated[bool, typer.Option("--exact", help="Take every parameter as it stands, round nothing.")] = False,
     weights: Annotated[Path | None, typer.Option(help="Separate weights file.")] = None,
     example: Annotated[Path | None, typer.Option(help="Example inputs, for models that state no shapes.")] = None,
-    backend: Annotated[str, typer.Option(help="Output language; emulator for none.")] = "verilog",
+    backend: Annotated[str, typer.Option(help="Output: verilog, vhdl, hls-vitis, …; emulator for none.")] = "verilog",
     effort: Annotated[int, typer.Option(help="Solver effort, 0 to 10: each step takes about four times as long.")] = 1,
     seed: Annotated[int, typer.Option(help="Solver seed.")] = 0,
     as_json: Json = False,
