@@ -70,10 +70,9 @@ def test_reads_clean(kind: str, language: str, linter: str, tmp_path: Path) -> N
 
 
 @pytest.mark.parametrize(("language", "linter"), [pytest.param(*route, id="-".join(route)) for route in ROUTES])
-def test_some_layers_read_clean(language: str, linter: str, tmp_path: Path) -> None:
-    """Layers with the most kinds of ops, quickly."""
-    for kind in ("softmax", "quantise"):
-        assert lint(kind, language, linter, tmp_path / kind) == []
+def test_a_layer_reads_clean(language: str, linter: str, tmp_path: Path) -> None:
+    """Softmax, which has the most kinds of ops; the others are slow together."""
+    assert lint("softmax", language, linter, tmp_path) == []
 
 
 @pytest.mark.parametrize("name", wrappers())
