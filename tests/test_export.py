@@ -136,6 +136,9 @@ def sources(design: hw.Design, language: str) -> list[str]:
         ({"backend": "fortran"}, BackendError, "back end 'fortran' is unknown"),
         ({"wrapper": "paper"}, WrapperError, "wrapper 'paper' is unknown"),
         ({"project": "ise"}, ProjectError, "project 'ise' is unknown"),
+        ({"project": "vitis"}, ProjectError, "takes no files of back end 'verilog'"),
+        ({"backend": "hls-vitis", "wrapper": "axi_stream"}, ExportError, "back end 'hls-vitis' writes none"),
+        ({"backend": "hls-vitis", "project": "quartus"}, ProjectError, "takes no files of back end 'hls-vitis'"),
     ],
 )
 def test_choices_that_do_not_fit(
