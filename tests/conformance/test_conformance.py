@@ -20,7 +20,7 @@ from hardwire.tools.yosys import synthesise
 from hardwire.writing import written
 
 LAYERS = list(known_layers())
-QUICK = {"icarus"}
+QUICK = {"icarus", "ghdl"}
 """Simulators that start at once; the others build a program first and get all layers in one run here."""
 EXAMPLES = [
     pytest.param(kind, k, id=f"{kind}-{example.name}")
