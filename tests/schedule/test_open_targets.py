@@ -27,7 +27,7 @@ def small(products: bool = False) -> Network:
     weights = {"kernel": rng.integers(-15, 16, (6, 4)) / 8, "bias": rng.integers(-9, 10, 4) / 8}
     y = builder.add("relu", "relu", [builder.add("dense", "fc", [x], {}, weights)])
     if products:
-        y = builder.add("multiply", "square", [y, y])
+        y = builder.add("mul", "square", [y, y])
     return builder.build([builder.add("dense", "out", [y], {}, {"kernel": rng.integers(-7, 8, (4, 2)) / 8})])
 
 
