@@ -15,10 +15,15 @@ from hardwire.backends._hls_files import check_name, common_files
 from hardwire.backends._hls_frames import arguments, filled, frame, frame_header, taken
 from hardwire.backends._hls_kernel import AUTO
 from hardwire.backends._hls_network import Network
+from hardwire.targets._amd_parts import PARTS
 
 NAME = "hls-catapult"
 TITLE = "HLS C++ for Catapult: ac_int, ac_channel"
 FROM_PROGRAM = True
+
+
+_VIRTEX = ("xcup-vu13p", "xcup-vu9p")
+"""Targets of the family whose library the script names."""
 
 
 @dataclass(frozen=True)
@@ -135,14 +140,10 @@ def _bench(network: Network) -> str:
     )
 
 
-AMD_LIBRARIES = {"xcup-vu13p": "xcvu13p-flga2577-2-e", "xcup-vu9p": "xcvu9p-flga2104-2-e"}
-"""Part numbers of targets of the family whose library the script names."""
-
-
 def _script(source: Source, network: Network) -> str:
     name = network.name
     period = 1000.0 / source.clock_mhz
-    part = AMD_LIBRARIES.get(source.target.name, "")
+    part = PARTS[source.target.name] if source.target.name in _VIRTEX else ""
     return f"""\
 # Catapult project of {name}:
 #

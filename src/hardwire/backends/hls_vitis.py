@@ -16,10 +16,14 @@ from hardwire.backends._hls_files import check_name, common_files, describe_port
 from hardwire.backends._hls_kernel import AUTO
 from hardwire.backends._hls_network import Network, PortText
 from hardwire.fixed import Overflow, Rounding
+from hardwire.targets._amd_parts import PARTS
 
 NAME = "hls-vitis"
 TITLE = "HLS C++ for Vitis HLS and Vivado HLS: ap_int, ap_fixed, hls::stream"
 FROM_PROGRAM = True
+
+DEFAULT_PART = PARTS["xcup-vu13p"]
+"""Of the project where the target is no AMD part."""
 
 WIDEST_BEAT = 4096
 """Bits of a frame that one beat of an AXI4-Stream carries at most; wider frames are sent an element a beat."""
@@ -383,14 +387,14 @@ def _collect(number: int, text: PortText, element: str, indent: str) -> list[str
 def _script(source: Source, network: Network) -> str:
     name = network.name
     period = 1000.0 / source.clock_mhz
-    part = AMD_PARTS.get(source.target.name, DEFAULT_PART)
-    note = "" if source.target.name in AMD_PARTS else f" ({source.target.name} is no AMD part: say yours)"
+    part = PARTS.get(source.target.name, DEFAULT_PART)
+    note = "" if source.target.name in PARTS else f" ({source.target.name} is no AMD part: say yours)"
     return f"""\
 # Vitis HLS project of {name}:
 #
 #   vitis_hls -f build_hls.tcl                      C simulation and synthesis
 #   vitis_hls -f build_hls.tcl cosim=1 export=1     co-simulation and the IP, too
-#   vivado_hls -f build_hls.tcl ...                 the same with Vivado HLS
+#   vitis-run --mode hls --tcl build_hls.tcl        since 2023.2; vivado_hls -f before 2020
 #
 # Switches: csim, csynth, cosim, export (0 or 1); top={name} or top={name}_axis; ports=ap_vld or ports=ap_none;
 # part=...; period=... (ns). The default part is {part}{note}.
@@ -413,7 +417,7 @@ foreach word [split [join $::argv " "]] {{
 
 set here [file dirname [file normalize [info script]]]
 cd $here
-set flags "-std=c++14"
+set flags "-std=c++11"
 if {{$option(ports) eq "ap_none"}} {{
     append flags " -D{name.upper()}_AP_NONE"
 }}
@@ -447,12 +451,3 @@ if {{$option(export)}} {{
 }}
 exit
 """
-
-
-AMD_PARTS = {
-    "xcup-vu13p": "xcvu13p-flga2577-2-e",
-    "xcup-vu9p": "xcvu9p-flga2104-2-e",
-    "xcup-zu9eg": "xczu9eg-ffvb1156-2-e",
-}
-"""Part numbers of targets."""
-DEFAULT_PART = AMD_PARTS["xcup-vu13p"]

@@ -17,7 +17,7 @@ from hardwire.projects._component import (
     settable,
     version_of,
 )
-from hardwire.projects.vivado import PARTS
+from hardwire.targets._amd_parts import PARTS
 
 NAME = "fusesoc"
 TITLE = "FuseSoC core: lint, simulation and synthesis by edalize"

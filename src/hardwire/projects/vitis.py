@@ -9,7 +9,7 @@ from __future__ import annotations
 from hardwire.projects import Project, ProjectError
 from hardwire.projects._parts import part_of
 from hardwire.projects._tcl import HERE, above, word
-from hardwire.projects.vivado import PARTS
+from hardwire.targets._amd_parts import PARTS
 
 NAME = "vitis"
 TITLE = "AMD Vitis HLS: simulation, synthesis, co-simulation, IP"

@@ -9,22 +9,12 @@ from hardwire.projects import Project
 from hardwire.projects._parts import part_of
 from hardwire.projects._sources import clock_constraint, sources
 from hardwire.projects._tcl import HERE, above, beside, word
+from hardwire.targets._amd_parts import PARTS
 
 NAME = "vivado"
 TITLE = "AMD Vivado: synthesis, place and route out of context"
 BACKENDS = ("verilog", "vhdl")
 
-PARTS = {
-    "xc7-a35t": "xc7a35tcsg324-1",
-    "xc7-a100t": "xc7a100tcsg324-1",
-    "xc7-a200t": "xc7a200tfbg484-1",
-    "xc7-z020": "xc7z020clg400-1",
-    "xc7-k325t": "xc7k325tffg900-2",
-    "xc7-vx690t": "xc7vx690tffg1761-2",
-    "xcup-vu13p": "xcvu13p-flga2577-2-e",
-    "xcup-vu9p": "xcvu9p-flga2104-2-e",
-    "xcup-zu9eg": "xczu9eg-ffvb1156-2-e",
-}
 _READ = {"verilog": "read_verilog", "systemverilog": "read_verilog -sv", "vhdl": "read_vhdl -vhdl2008"}
 _TYPES = {"verilog": "Verilog", "systemverilog": "SystemVerilog", "vhdl": "VHDL 2008"}
 
