@@ -19,6 +19,7 @@ import numpy as np
 from hardwire.fixed import Ints
 from hardwire.ir.ops import OpCode
 from hardwire.ir.program import Kernel, Program
+from hardwire.ir.ranges import Range, range_of
 from hardwire.ir.relaxation import relaxed_ranges
 from hardwire.passes._operands import operands
 from hardwire.passes.dce import dce
@@ -139,6 +140,12 @@ def _overflow(kernel: Kernel, forms: list[Form], atoms: Atoms, failures: list[st
             if low < op.q or high - op.q >= len(kernel.tables[op.p]):
                 failures.append(f"layer {op.origin!r}: %{op.id} can read its table at [{low}, {high}], outside of it")
                 continue
+        if (lo < op.lo or op.hi < hi) and op.args:
+            # What the operands' own ranges say, each proven before: a form takes its atoms as independent.
+            spans = [_both((kernel[arg].lo, kernel[arg].hi), atoms.range(forms[arg])) for arg in op.args]
+            if all(low <= high for low, high in spans):
+                table = kernel.tables[op.p].tolist() if op.code is OpCode.TABLE else ()
+                lo, hi = _both((lo, hi), range_of(op.code, spans, op.p, op.q, coefs=op.coefs, table=table))
         if op.lo <= lo and hi <= op.hi:
             fits += 1
         else:
@@ -147,6 +154,10 @@ def _overflow(kernel: Kernel, forms: list[Form], atoms: Atoms, failures: list[st
                 f"its range [{op.lo}, {op.hi}] of {op.width} bits does not hold that"
             )
     return fits
+
+
+def _both(first: Range, second: Range) -> Range:
+    return max(first[0], second[0]), min(first[1], second[1])
 
 
 def _balanced(kernel: Kernel, stage: Ints, failures: list[str]) -> bool:

@@ -46,9 +46,12 @@ class Atoms:
         self._bases: dict[int, tuple[int, ...]] = {}
         """Atoms that are tables, and their bases."""
         self._keys: list[tuple[object, ...]] = [() for _ in inputs]
-        self._spellings: dict[Form, Form] = {}
+        self._spellings: dict[int, Form] = {}
+        """Atoms that are spelt as sums of others."""
         self._known: dict[Terms, Range] = {}
         """Proven ranges of sums, by their terms without a common factor."""
+        self._nearer: dict[int, Range] = {}
+        """Proven ranges of atoms: what a function reaches whose bases are not independent."""
 
     def atom(self, key: tuple[object, ...], span: Range) -> int:
         """Id of the atom described by `key`; the range follows from the key, so the first one given stands."""
@@ -179,16 +182,18 @@ class Atoms:
             whole = Form(tuple(members), 0) if found is None else self._split(found)
             constant += whole.constant
             terms += whole.terms
-        return Form(tuple(sorted(terms)), constant)
+        merged = Form(tuple(sorted(terms)), constant)
+        self.learn(merged, self.range(form))
+        return merged
 
     def range(self, form: Form) -> Range:
         """Range of a form: exact over the box of its atoms' ranges, or nearer where it was learnt."""
         lo = hi = form.constant
         for atom, coef in form.terms:
-            low, high = self.ranges[atom]
+            low, high = self._nearer.get(atom) or self.ranges[atom]
             lo += coef * (low if coef > 0 else high)
             hi += coef * (high if coef > 0 else low)
-        if self._known and form.terms:
+        if self._known and len(form.terms) > 1:
             terms, unit = _primitive(form.terms)
             if terms in self._known:
                 low, high = sorted(unit * bound + form.constant for bound in self._known[terms])
@@ -202,16 +207,23 @@ class Atoms:
             return
         terms, unit = _primitive(form.terms)
         low, high = sorted((bound - form.constant) / Fraction(unit) for bound in (max(lo, span[0]), min(hi, span[1])))
-        self._known[terms] = ceil(low), floor(high)
+        if len(terms) == 1:
+            self._nearer[terms[0][0]] = ceil(low), floor(high)
+        else:
+            self._known[terms] = ceil(low), floor(high)
 
-    def spell(self, form: Form, other: Form) -> Form:
-        """Return `form`, for which `other` is another spelling that `respelt` knows from now on."""
-        self._spellings[other] = form
-        return form
+    def spell(self, form: Form, other: Form, span: Range) -> None:
+        """Where a form is one choice, spell it as `other`, which is equal to it and in `span`, from now on."""
+        if len(form.terms) == 1 and form.terms[0][1] == 1 and not form.constant:
+            atom = form.terms[0][0]
+            if self._keys[atom][:1] == (OpCode.SELECT,):
+                self._spellings[atom] = other
+                self.learn(other, span)
 
-    def respelt(self, form: Form) -> Form:
-        """The first spelling of a form."""
-        return self._spellings.get(form, form)
+    def spelt(self, form: Form) -> Form:
+        """Return the form, or how one that is an atom is spelt."""
+        alone = len(form.terms) == 1 and form.terms[0][1] == 1 and not form.constant
+        return self._spellings.get(form.terms[0][0], form) if alone else form
 
 
 def _primitive(terms: Terms) -> tuple[Terms, int]:
@@ -237,10 +249,20 @@ _ZERO = Form((), 0)
 
 
 def forms_of(kernel: Kernel, atoms: Atoms, *, learn: bool = False) -> list[Form]:
-    """Canonical form of every value of a flat kernel; with `learn` its ranges are taken as proven."""
+    """Canonical form of every value of a flat kernel; with `learn` its ranges are taken as proven.
+
+    Sums are added up as they are given and only then merged: of three tables two may merge where all of them have too
+    many points, so that a sum of merged parts would depend on their order.
+    """
+    sums: list[Form] = []
     forms: list[Form] = []
     for op in kernel:
-        form = atoms.merged(_form(op, forms, atoms, kernel))
+        given = _sum(op, sums)
+        if given is None:
+            found = _form(op, forms, atoms, kernel)
+            # An op that changes nothing is what it reads, in all spellings.
+            given = next((sums[arg] for arg in op.args if forms[arg] == found), found)
+        form = atoms.merged(given)
         if learn:
             atoms.learn(form, (op.lo, op.hi))
         if form.terms:
@@ -248,11 +270,13 @@ def forms_of(kernel: Kernel, atoms: Atoms, *, learn: bool = False) -> list[Form]
             if lo == hi:
                 form = Form((), lo)
         forms.append(form)
+        sums.append(given if form.terms else form)
     return forms
 
 
-def _form(op: Op, forms: list[Form], atoms: Atoms, kernel: Kernel) -> Form:
-    args = [forms[arg] for arg in op.args]
+def _sum(op: Op, sums: list[Form]) -> Form | None:
+    """What an op adds up, or None where it does anything else."""
+    args = [sums[arg] for arg in op.args]
     match op.code:
         case OpCode.INPUT:
             return Form(((op.p, 1),), 0)
@@ -267,7 +291,7 @@ def _form(op: Op, forms: list[Form], atoms: Atoms, kernel: Kernel) -> Form:
                     terms[atom] = terms.get(atom, 0) + weight * coef
             return Form(tuple(sorted((a, c) for a, c in terms.items() if c)), constant)
         case OpCode.ADD:
-            return atoms.respelt(_combined(args[0], 1 << op.p, args[1], 1 << op.q))
+            return _combined(args[0], 1 << op.p, args[1], 1 << op.q)
         case OpCode.SUB:
             return _combined(args[0], 1 << op.p, args[1], -(1 << op.q))
         case OpCode.SHL:
@@ -276,6 +300,12 @@ def _form(op: Op, forms: list[Form], atoms: Atoms, kernel: Kernel) -> Form:
             return _combined(args[1], args[0].constant, _ZERO, 1) if args[0].constant else _ZERO
         case OpCode.MUL if not args[1].terms:
             return _combined(args[0], args[1].constant, _ZERO, 1) if args[1].constant else _ZERO
+    return None
+
+
+def _form(op: Op, forms: list[Form], atoms: Atoms, kernel: Kernel) -> Form:
+    args = [forms[arg] for arg in op.args]
+    match op.code:
         case OpCode.ROUND:
             return _rounded(args[0], op.p, op.q, atoms)
         case OpCode.CLAMP:
@@ -349,7 +379,9 @@ def _rounded(form: Form, shift: int, mode: int, atoms: Atoms) -> Form:
         last = _wrapped(_rounded(raised, shift, int(Rounding.TRN), atoms), 1, 0, atoms)
         odd = _other(OpCode.SELECT, [_wrapped(raised, shift, 0, atoms), last, _ZERO], atoms)
         upper = _rounded(raised, shift + 1, int(Rounding.TRN), atoms)
-        return atoms.spell(rounded, _combined(upper, 2, odd, 1))
+        atoms.spell(odd, _combined(rounded, 1, upper, -2), (0, 1))
+        # A last bit that is known, as where all sums are ties, is no choice and has no other spelling.
+        return _combined(upper, 2, atoms.spelt(odd), 1)
     return rounded
 
 
@@ -445,5 +477,4 @@ def _other(code: OpCode, args: list[Form], atoms: Atoms) -> Form:
     if code in (OpCode.MUL, OpCode.MIN, OpCode.MAX, OpCode.AND, OpCode.OR, OpCode.XOR):
         order = sorted(range(2), key=lambda k: (args[k].terms, args[k].constant))
         args, spans = [args[k] for k in order], [spans[k] for k in order]
-    span = range_of(code, spans, 0, 0)
-    return Form(((atoms.atom((code, *args), span), 1),), 0)
+    return atoms.spelt(Form(((atoms.atom((code, *args), range_of(code, spans, 0, 0)), 1),), 0))
