@@ -8,13 +8,15 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from flat_programs import program_of
 from hls_programs import FLAVOURS, check, joined, looped, written
 from test_hls_values import dense, image
 
-from hardwire.backends import BackendError, Source, backend
+from hardwire.backends import BackendError, Source, _hls_network, backend
 from hardwire.backends._hls_index import Index, affine, nest, runs
 from hardwire.errors import DataError, MissingToolError
 from hardwire.fixed import FixedType, Overflow, Rounding
+from hardwire.ir.builder import KernelBuilder
 from hardwire.layers import known_layers
 from hardwire.network.graph import Network, NetworkBuilder
 from hardwire.quantiser import Quantiser
@@ -104,6 +106,13 @@ def test_a_large_network_keeps_its_layers_as_loops() -> None:
     assert text.count("#pragma HLS PIPELINE II=1") == 1
     assert "#pragma HLS ARRAY_RESHAPE variable=layer_one_weights complete dim=2" in text
     assert "INTERFACE ap_memory port=x" in files["net.cpp"]
+
+
+def test_loops_within_a_pipelined_one_are_unrolled(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(_hls_network, "PARALLEL_OPERATIONS", 0)
+    text = body(written(looped(image()), "hls-vitis", weights="rom")["net_layers.h"], "edges_3")
+    assert "#pragma HLS ARRAY_PARTITION variable=edges_3_weights complete dim=0" in text
+    assert text.count("#pragma HLS PIPELINE II=1") == 1
 
 
 def test_steps_of_a_recurrent_layer_become_a_loop() -> None:
@@ -210,6 +219,20 @@ def test_compilers_do_not_warn(flavour: str, compiler: str, tmp_path: Path) -> N
         assert csim.lint(written(program, flavour), tmp_path, compiler=compiler) == []
     except MissingToolError as error:
         pytest.skip(str(error))
+
+
+@pytest.mark.tools
+@flavours
+def test_inputs_that_nothing_reads(flavour: str, tmp_path: Path) -> None:
+    """A whole port and a single element; constant outputs."""
+    builder = KernelBuilder("k", [-4, -4, 0], [3, 3, 0])
+    program = program_of(builder.build([builder.const(5), builder.clamp(0, 0, 3), builder.const(-3)]), inputs=(1, 2))
+    files = check(program, flavour, tmp_path / "values", vectors=20)
+    for compiler in ("g++", "clang++"):
+        try:
+            assert csim.lint(files, tmp_path / compiler, compiler=compiler) == []
+        except MissingToolError as error:
+            pytest.skip(str(error))
 
 
 @pytest.mark.tools

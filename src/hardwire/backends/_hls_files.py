@@ -96,7 +96,8 @@ def _scales(text: PortText) -> list[str]:
     lines: list[str] = []
     start = 0
     for k in range(1, text.size + 1):
-        if k == text.size or text.scales[k] != text.scales[start]:
+        same = k < text.size and (text.scales[k] is text.scales[start] or text.scales[k] == text.scales[start])
+        if not same:
             span = f"{start}" if k == start + 1 else f"{start} to {k - 1}"
             lines.append(f"//    {span}: {text.scales[start]}")
             start = k

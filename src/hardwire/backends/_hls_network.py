@@ -6,6 +6,7 @@ Consecutive steps of one layer that apply the same kernel (a recurrent layer's) 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
@@ -112,7 +113,8 @@ class Network:
         lo, hi = self.program.port_range(port)
         bits, signed = size_of(int(lo.min(initial=0)), int(hi.max(initial=0)))
         scales = self.program.port_scale(port).tolist()
-        frac = fraction_bits(scales[0]) if len(set(scales)) == 1 else None
+        scale = _common(scales)
+        frac = None if scale is None else fraction_bits(scale)
         kind = FixedType(signed, bits, 0)
         symmetric = port.quantiser is not None and port.quantiser.overflow is Overflow.SAT_SYM
         whole = bool(np.all(lo == (-kind.hi if signed and symmetric else kind.lo)) and np.all(hi == kind.hi))
@@ -283,10 +285,9 @@ class Network:
         """Type of an array's numbers for people."""
         array = self.program.arrays[name]
         bits, signed = self._size(name)
-        scales = set(array.scale.tolist())
-        if len(scales) != 1:
+        scale = _common(array.scale.tolist())
+        if scale is None:
             return f"{'s' if signed else 'u'}{bits}, a scale each"
-        scale = next(iter(scales))
         frac = fraction_bits(scale)
         sign = "s" if signed else "u"
         return f"{sign}{bits}.{frac}" if frac is not None else f"{sign}{bits} times {scale}"
@@ -312,11 +313,16 @@ class _Body:
             heads = [head]
         else:
             heads = [f"static void {name}(", *(f"    {p}," for p in parameters[:-1]), f"    {parameters[-1]}) {{"]
-        return [*heads, *dialect.function(), *dict.fromkeys(self.pragmas), *self.lines.lines, "}"]
+        words = set(re.findall(r"\w+", "\n".join(self.lines.lines)))
+        arrays = [parameter.rsplit(" ", 1)[1].split("[")[0] for parameter in parameters]
+        unused = [f"    (void){array};  // Nothing depends on it." for array in arrays if array not in words]
+        return [*heads, *dialect.function(), *dict.fromkeys(self.pragmas), *unused, *self.lines.lines, "}"]
 
     def kernel(self, kernel: Kernel, views: list[View], counts: list[int], output: View) -> None:
         """The kernel's statements here."""
         network = self.network
+        # Within a pipelined loop everything is unrolled, too.
+        unrolled = network.parallel or bool(self.lines.loops)
         writer = KernelWriter(
             kernel,
             self.label,
@@ -334,7 +340,7 @@ class _Body:
         writer.write()
         for name in writer.fixed:
             dimensions = network.constants.arrays[name][0].ndim
-            self.pragmas += network.dialect.weights(name, dimensions, parallel=network.parallel)
+            self.pragmas += network.dialect.weights(name, dimensions, parallel=unrolled)
         for name in writer.looked_up:
             self.pragmas += network.dialect.table(name)
 
@@ -420,6 +426,12 @@ class _Body:
                     start + Index.of(variable).scaled(step) for start, step in zip(starts, level.steps, strict=True)
                 ]
             self.lines.add(statement(starts[0], starts[1]))
+
+
+def _common(scales: list[Fraction]) -> Fraction | None:
+    """The scale of all elements, None where they differ (or there are none)."""
+    first = next(iter(scales), None)
+    return first if all(scale is first or scale == first for scale in scales) else None
 
 
 def _work(kernel: Kernel) -> int:
