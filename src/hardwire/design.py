@@ -40,6 +40,8 @@ REPORT = "report.json"
 _VALUES_AT_A_TIME, _LEAST_ROWS = 1 << 23, 256
 """Values of inputs and outputs that `predict` runs at a time, and rows at least."""
 
+_PORT = re.compile(r"[xy]\d*|clk|rst|(in|out)_valid")
+"""Ports of every circuit: Verilator and C++ take none of them for the module or function itself."""
 
 EMULATOR = "emulator"
 """The back end of designs that are emulated only."""
@@ -289,11 +291,13 @@ def build_folder(path: str | Path) -> Path:
 
 
 def module_name(name: str) -> str:
-    """A model's name as an identifier that every hardware language takes; reserved words get `m_` in front."""
+    """A model's name as an identifier that every hardware language takes; `m_` in front of reserved words and ports."""
     # Files are named after the module: file systems take 255 characters, with what is put in front and behind.
     # VHDL has neither double underscores nor any at an end.
     plain = re.sub(r"[^A-Za-z0-9]+", "_", name)[:100].strip("_") or "model"
-    return plain if plain[0].isalpha() and plain.lower() not in backends.reserved() else f"m_{plain}"
+    word = plain.lower()
+    taken = word in backends.reserved() or _PORT.fullmatch(word) is not None
+    return plain if plain[0].isalpha() and not taken else f"m_{plain}"
 
 
 class _Folder:
@@ -351,10 +355,12 @@ def load(path: str | Path) -> Design:
         program, _ = load_program(home / "program.npz")
         target = find_target(report["target"])
         verify_program(program, after="loading")
+        _check_parts(report)
+        needs = needs_circuit(str(report["options"]["backend"]))
         name, inside = str(report["name"]), [_inside(home, str(relative)) for relative in report["files"]]
         files = {file.relative_to(home).as_posix(): file.read_text(encoding="utf-8") for file in inside}
         hardware = None
-        if (home / "circuit.npz").exists() or needs_circuit(str(report["options"]["backend"])):
+        if needs or (home / "circuit.npz").exists():
             flat, arrays = load_program(home / "circuit.npz")
             circuit = circuit_from(flat, target, arrays)
             verify_program(flat, after="loading")
@@ -372,6 +378,15 @@ def load(path: str | Path) -> Design:
 def needs_circuit(backend: str) -> bool:
     """Whether a design for that back end is scheduled; raises `BackendError` for an unknown one."""
     return backend != EMULATOR and not backends.from_program(backend)
+
+
+def _check_parts(report: Mapping[str, Any]) -> None:
+    """Raise `ModelError` for a report that lacks a part which every design has."""
+    for part in ("source", "options", "contract", "verification"):
+        if not isinstance(report.get(part), dict):
+            raise ModelError(f"part {part!r} of the report is no object")
+    if not report["files"] and report["options"].get("backend") != EMULATOR:
+        raise ModelError("the report names no files")
 
 
 def _inside(home: Path, relative: str) -> Path:

@@ -11,7 +11,7 @@ import pytest
 from whole_design import of, weights
 
 import hardwire as hw
-from hardwire.design import Design, load
+from hardwire.design import Design, load, module_name
 from hardwire.errors import ModelError
 from hardwire.implement import verilog_of
 from hardwire.ir.program import Access
@@ -72,11 +72,20 @@ def test_the_working_directory_may_be_the_build(design, tmp_path, monkeypatch):
         ("files", 5),
         ("target", "no"),
         ("target", ["x"]),
+        ("source", None),
+        ("options", None),
+        ("options", {"backend": "../x"}),
+        ("verification", "x"),
+        ("contract", []),
+        ("files", []),
         (None, [1]),
     ],
 )
 def test_a_tampered_report_is_one_error(design, tmp_path, key, value):
-    """Files elsewhere were read (and, by `save`, written); other types ended in a `TypeError`."""
+    """Files elsewhere were read (and, by `save`, written); other types ended in a `TypeError`.
+
+    A back end that does not exist was met by the first command that needed it; parts that were missing, by `KeyError`.
+    """
     (tmp_path / "secret.v").write_text("not the build's")
     home = replace(design).save(tmp_path / "build")
     report = json.loads((home / "report.json").read_text())
@@ -133,6 +142,13 @@ def test_any_model_and_layer_name_makes_a_build(tmp_path, name):
     home = built.save(tmp_path / "build")
     assert (home / f"{built.module}.v").read_text(encoding="utf-8").isascii()
     assert np.array_equal(load(home).predict(np.ones((1, 2))), built.predict(np.ones((1, 2))))
+
+
+@pytest.mark.parametrize("name", ["x", "Y1", "clk", "rst", "in_valid", "out_valid", "ap_int", "math", "hls", "read"])
+def test_no_module_has_the_name_of_a_port_or_a_header(name):
+    """Verilator refused a top that has a port of its name; C++ could not call `x(x, y)`, and `math.h` was the model."""
+    assert module_name(name) == f"m_{name}"
+    assert module_name(f"{name}z") == f"{name}z"
 
 
 def test_a_design_is_shown_in_a_line(design):

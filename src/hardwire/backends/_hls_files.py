@@ -9,12 +9,26 @@ from hardwire.backends._hls_network import Network, PortText
 from hardwire.backends._hls_text import RESERVED
 from hardwire.backends._names import comment
 
+_HEADERS = frozenset(
+    """
+    ac_channel ac_fixed ac_int ap_axi_sdata ap_fixed ap_int hls_stream hw_int mc_scverify alloca assert complex ctype
+    dirent dlfcn endian errno fcntl features fenv float inttypes iso646 langinfo libintl limits locale malloc math
+    memory monetary poll pthread regex sched semaphore setjmp signal stdalign stdarg stdatomic stdbool stddef stdint stdio
+    stdlib stdnoreturn string strings syscall sysexits syslog termios tgmath threads time uchar unistd values wchar
+    wctype
+    """.split()  # noqa: SIM905
+)
+"""Headers of the vendors and of the C library, which a header `<name>.h` in the include path would hide."""
+
+DESIGN_RESERVED = RESERVED | _HEADERS
+"""Names that no design can have."""
+
 
 def check_name(name: str) -> str:
     """Return the name of a design; raises `BackendError` if it is no identifier of C++."""
-    if not re.fullmatch(r"[A-Za-z][A-Za-z0-9_]*", name) or name in RESERVED:
+    if not re.fullmatch(r"[A-Za-z][A-Za-z0-9_]*", name) or name in DESIGN_RESERVED:
         raise BackendError(
-            f"name {name!r} cannot be used in C++", hint="letters, digits and underscores, a letter first: --name"
+            f"name {name!r} cannot be used in C++", hint="letters, digits and underscores, a letter first"
         )
     return name
 

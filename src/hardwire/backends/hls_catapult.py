@@ -11,7 +11,7 @@ from hardwire.backends import Source
 from hardwire.backends._headers import header_files
 from hardwire.backends._hls_bench import bench_text, makefile, vector_files
 from hardwire.backends._hls_dialect import Dialect
-from hardwire.backends._hls_files import check_name, common_files
+from hardwire.backends._hls_files import DESIGN_RESERVED, check_name, common_files
 from hardwire.backends._hls_frames import arguments, filled, frame, frame_header, taken
 from hardwire.backends._hls_kernel import AUTO
 from hardwire.backends._hls_network import Network
@@ -20,6 +20,7 @@ from hardwire.targets._amd_parts import PARTS
 NAME = "hls-catapult"
 TITLE = "HLS C++ for Catapult: ac_int, ac_channel"
 FROM_PROGRAM = True
+RESERVED = DESIGN_RESERVED
 
 
 _VIRTEX = ("xcup-vu13p", "xcup-vu9p")

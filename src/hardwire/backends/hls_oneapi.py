@@ -12,7 +12,7 @@ from hardwire.backends import BackendError, Source
 from hardwire.backends._headers import header_files
 from hardwire.backends._hls_bench import bench_text, makefile, vector_files
 from hardwire.backends._hls_dialect import Dialect
-from hardwire.backends._hls_files import check_name, common_files
+from hardwire.backends._hls_files import DESIGN_RESERVED, check_name, common_files
 from hardwire.backends._hls_frames import arguments, filled, frame, frame_header, taken
 from hardwire.backends._hls_kernel import AUTO
 from hardwire.backends._hls_network import Network, PortText
@@ -20,6 +20,7 @@ from hardwire.backends._hls_network import Network, PortText
 NAME = "hls-oneapi"
 TITLE = "HLS C++ for Intel/Altera oneAPI: ac_int, a SYCL kernel with pipes"
 FROM_PROGRAM = True
+RESERVED = DESIGN_RESERVED
 
 MOST_ELEMENTS = 1 << 20
 """Elements of all arrays of a network: kernels have no static variables, and a simulator's stack holds no more."""

@@ -12,7 +12,7 @@ from hardwire.backends import Source
 from hardwire.backends._headers import header_files
 from hardwire.backends._hls_bench import bench_text, makefile, vector_files
 from hardwire.backends._hls_dialect import Dialect
-from hardwire.backends._hls_files import check_name, common_files, describe_port, guard
+from hardwire.backends._hls_files import DESIGN_RESERVED, check_name, common_files, describe_port, guard
 from hardwire.backends._hls_kernel import AUTO
 from hardwire.backends._hls_network import Network, PortText
 from hardwire.fixed import Overflow, Rounding
@@ -21,6 +21,7 @@ from hardwire.targets._amd_parts import PARTS
 NAME = "hls-vitis"
 TITLE = "HLS C++ for Vitis HLS and Vivado HLS: ap_int, ap_fixed, hls::stream"
 FROM_PROGRAM = True
+RESERVED = DESIGN_RESERVED
 
 DEFAULT_PART = PARTS["xcup-vu13p"]
 """Of the project where the target is no AMD part."""
