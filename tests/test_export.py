@@ -136,6 +136,7 @@ def sources(design: hw.Design, language: str) -> list[str]:
         ({"backend": "fortran"}, BackendError, "back end 'fortran' is unknown"),
         ({"wrapper": "paper"}, WrapperError, "wrapper 'paper' is unknown"),
         ({"project": "ise"}, ProjectError, "project 'ise' is unknown"),
+        ({"part": "xc7"}, ExportError, "part 'xc7' is for a vendor's project, and none is asked for"),
         ({"project": "vitis"}, ProjectError, "takes no files of back end 'verilog'"),
         ({"backend": "hls-vitis", "wrapper": "axi_stream"}, ExportError, "back end 'hls-vitis' writes none"),
         ({"backend": "hls-vitis", "project": "quartus"}, ProjectError, "takes no files of back end 'hls-vitis'"),

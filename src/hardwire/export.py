@@ -50,6 +50,11 @@ def export(
     the choices do not fit the design or each other.
     """
     home = free_folder(folder, RECORD, "folder of `hardwire export`")
+    if part is not None and project is None:
+        raise ExportError(
+            f"part {part!r} is for a vendor's project, and none is asked for",
+            hint=f"--project {' or '.join(projects.projects())}, or no --part",
+        )
     language = design.backend if backend is None else backend
     files = dict(_files(design, language))
     top, name = design.module, design.module

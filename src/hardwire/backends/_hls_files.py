@@ -13,9 +13,9 @@ _HEADERS = frozenset(
     """
     ac_channel ac_fixed ac_int ap_axi_sdata ap_fixed ap_int hls_stream hw_int mc_scverify alloca assert complex ctype
     dirent dlfcn endian errno fcntl features fenv float inttypes iso646 langinfo libintl limits locale malloc math
-    memory monetary poll pthread regex sched semaphore setjmp signal stdalign stdarg stdatomic stdbool stddef stdint stdio
-    stdlib stdnoreturn string strings syscall sysexits syslog termios tgmath threads time uchar unistd values wchar
-    wctype
+    memory monetary poll pthread regex sched semaphore setjmp signal stdalign stdarg stdatomic stdbool stddef stdint
+    stdio stdlib stdnoreturn string strings syscall sysexits syslog termios tgmath threads time uchar unistd values
+    wchar wctype
     """.split()  # noqa: SIM905
 )
 """Headers of the vendors and of the C library, which a header `<name>.h` in the include path would hide."""
