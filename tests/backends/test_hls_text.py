@@ -228,11 +228,10 @@ def test_inputs_that_nothing_reads(flavour: str, tmp_path: Path) -> None:
     builder = KernelBuilder("k", [-4, -4, 0], [3, 3, 0])
     program = program_of(builder.build([builder.const(5), builder.clamp(0, 0, 3), builder.const(-3)]), inputs=(1, 2))
     files = check(program, flavour, tmp_path / "values", vectors=20)
-    for compiler in ("g++", "clang++"):
-        try:
-            assert csim.lint(files, tmp_path / compiler, compiler=compiler) == []
-        except MissingToolError as error:
-            pytest.skip(str(error))
+    try:
+        assert csim.lint(files, tmp_path / "lint", compiler="g++") == []
+    except MissingToolError as error:
+        pytest.skip(str(error))
 
 
 @pytest.mark.tools

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from hardwire.backends._hls_dialect import Dialect
-from hardwire.backends._hls_groups import LOOP, Group, Grouped
+from hardwire.backends._hls_groups import LOOP, SCATTERED, Group, Grouped
 from hardwire.backends._hls_index import Index, affine, runs
 from hardwire.backends._hls_ops import ROUND
 from hardwire.backends._hls_text import Lines, Names, literal, size_of
@@ -171,7 +171,7 @@ class KernelWriter:
     def _targets(self, group: Group, places: dict[int, list[int]]) -> None:
         """Let a group write straight to the outputs where nothing else reads its members."""
         direct = {v: places[v][0] for v in group.members if len(places.get(v, ())) == self.grouped.uses[v] == 1}
-        whole = len(direct) == len(group.members) and affine([direct[v] for v in group.members]) is not None
+        whole = len(direct) == len(group.members)
         if (
             whole
             or not (group.rolled or group.kind == "matrix")
@@ -209,8 +209,7 @@ class KernelWriter:
             if v in self.targets:
                 return self.output.element(self.targets[v]), False
         elif group.members[0] in self.targets:
-            step, first = affine([self.targets[v] for v in group.members]) or (0, 0)
-            return self.output.element(k.scaled(step) + first), False
+            return self.output.element(self._listed("results", [self.targets[v] for v in group.members], k)), False
         if len(group.members) == 1:
             return f"const {self.dialect.type(*size_of(group.lo, group.hi))} {group.name}", True
         return f"{group.name}[{k}]", False
@@ -391,11 +390,14 @@ class KernelWriter:
         if source.inlined:
             return self._expression(source, k, self.dialect.type(*size_of(source.lo, source.hi)))[0]
         places = [grouped.place[arg] for arg in ids]
+        return self._place(source, self._listed("places", places, k))
+
+    def _listed(self, name: str, places: list[int], k: Index) -> Index:
+        """The k-th of several places: by a formula, or from a constant array."""
         regular = affine(places)
         if regular is not None:
-            return self._place(source, k.scaled(regular[0]) + regular[1])
-        name = self._fixed("places", np.array(places, np.int64))
-        return self._place(source, Index.of(f"{name}[{k}]"))
+            return k.scaled(regular[0]) + regular[1]
+        return Index.of(f"{self._fixed(name, np.array(places, np.int64))}[{k}]")
 
     def _literal(self, value: int, typed: bool) -> str:
         return f"{self.dialect.type(*size_of(value, value))}({literal(value)})" if typed else literal(value)
@@ -559,7 +561,14 @@ class KernelWriter:
             key = self.grouped.p[v] if group.kind == "const" else group
             waiting.setdefault(key, []).append((k, 0 if group.kind == "const" else self.grouped.place[v]))
         for source, pairs in waiting.items():
-            for count, target, forward, place, along in runs(pairs):
+            found = runs(pairs)
+            if len(found) >= SCATTERED:
+                with self.lines.loop(len(pairs), self._unrolled()) as variable:
+                    k_ = Index.of(variable)
+                    target_ = self._listed("results", [pair[0] for pair in pairs], k_)
+                    self._copy(target_, source, self._listed("places", [pair[1] for pair in pairs], k_))
+                continue
+            for count, target, forward, place, along in found:
                 if count < LOOP:
                     for n in range(count):
                         self._copy(target + n * forward, source, place + n * along)
