@@ -1,7 +1,8 @@
 """Refit a target's delay model against place & route, and hold its estimate of LUT sites against the placed ones.
 
 Random quantised networks are cut at several depths, synthesised, placed and routed; the measured periods are set
-against the model's, and `overhead` and a common factor of all op delays are fitted by least squares.
+against the model's, and `overhead` and a common factor of all op delays are fitted by least squares. For a target that
+is not placed, only the counts of synthesis are held against the estimate.
 
     python benchmarks/calibrate_delay.py [--target ecp5-85k] [--layers 16,16,8,5] [--depths 8,12,20] [--seeds 1]
                                          [--work DIR] [--json FILE]
@@ -79,6 +80,18 @@ def measure(program: Program, part: Target, depth: int, seeds: list[int], work: 
     family = part.synthesis["family"]
     netlist = synthesise([folder / "net.v"], "net", family=family, workdir=folder)
     buses = [{bus.name: bus.width for bus in side} for side in (circuit.inputs, circuit.outputs)]
+    found = {
+        "depth": depth,
+        "cycles": circuit.latency,
+        "predicted_ns": circuit.period_ns,
+        "estimated_lut": circuit.estimate()["lut"],
+        "estimated_ff": circuit.ff,
+        "lut": netlist.resources["lut"],
+        "carry": netlist.resources["carry"],
+        "ff": netlist.resources["ff"],
+    }
+    if not part.place:
+        return found
     wrapped = add_harness(netlist, *buses, family=family, workdir=folder / "harness")
     periods = []
     for seed in seeds:
@@ -92,22 +105,26 @@ def measure(program: Program, part: Target, depth: int, seeds: list[int], work: 
         periods.append(1000.0 / routed.fmax_mhz)
     used = {name: u.used for name, u in routed.utilisation.items() if u.used}
     stretch = part.stretch(circuit.estimate()["lut"])
-    return {
-        "depth": depth,
-        "cycles": circuit.latency,
+    return found | {
         "measured_ns": float(np.mean(periods)),
         "worst_ns": max(periods),
-        "predicted_ns": circuit.period_ns,
         "logic_ns": budget / stretch,
         "stretch": stretch,
-        "estimated_lut": circuit.estimate()["lut"],
-        "estimated_ff": circuit.ff,
-        "lut": netlist.resources["lut"],
-        "carry": netlist.resources["carry"],
-        "ff": netlist.resources["ff"],
         "placed_sites": sum(used.get(name, 0) for name in _SITES[part.family]),
         "of_the_harness": _harness_sites(part, *(sum(side.values()) for side in buses)),
     }
+
+
+def _table(rows: list[dict[str, float]]) -> str:
+    """For people and for the documentation."""
+    lines = ["| cycles | LUT sites, estimated | found | period in ns, predicted | placed |", "|---|---|---|---|---|"]
+    for row in rows:
+        sites = row["placed_sites"] - row["of_the_harness"] if "placed_sites" in row else row["lut"]
+        placed = f"{row['measured_ns']:.2f}" if "measured_ns" in row else "not placed"
+        lines.append(
+            f"| {row['cycles']} | {row['estimated_lut']:,} | {sites:,} | {row['predicted_ns']:.2f} | {placed} |"
+        )
+    return "\n".join(lines)
 
 
 def _harness_sites(part: Target, bits_in: int, bits_out: int) -> int:
@@ -132,6 +149,9 @@ def main() -> None:
         for depth in (int(d) for d in options.depths.split(",")):
             rows.append(measure(program, part, depth, list(range(1, options.seeds + 1)), options.work or Path(scratch)))
             print(json.dumps(rows[-1]), flush=True)
+    print(_table(rows))
+    if not part.place:
+        return
     stretch = np.array([row["stretch"] for row in rows])
     logic = np.array([row["logic_ns"] for row in rows])
     measured = np.array([row["measured_ns"] for row in rows])

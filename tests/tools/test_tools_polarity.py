@@ -4,14 +4,21 @@ from __future__ import annotations
 
 import json
 from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from tool_designs import Design, Ints, Pipeline
 
 from hardwire.tools import yosys
+from hardwire.tools._ice40_polarity import drop_inverters
+from hardwire.tools.bits import pack, unpack
 from hardwire.tools.netlist import NetlistSimulator
 
 WIDTH = 7
@@ -45,6 +52,81 @@ def sums(seed: int, count: int = 10) -> Design:
         return np.stack([meant(values) for _, meant in last], axis=1)
 
     return Design("sums", text, pipe.x_widths, y_widths, 4, meaning)
+
+
+INPUTS, CYCLES, SETTLED = 8, 300, 100
+
+
+def random_netlist(rng: np.random.Generator, parts: int = 60) -> dict[str, Any]:
+    """Chains with the LUTs beside them, inverters, other LUTs and registers, in any order; any of it is an output."""
+    cells: dict[str, Any] = {}
+    ports = {
+        "clk": {"direction": "input", "bits": [2]},
+        "x": {"direction": "input", "bits": list(range(3, 3 + INPUTS))},
+    }
+    nets: list[int | str] = ["0", "1", *ports["x"]["bits"]]
+    next_net = 3 + INPUTS
+
+    def add(kind: str, outputs: Sequence[str], parameters: Mapping[str, Any] | None = None, **pins: int | str) -> int:
+        nonlocal next_net
+        ways = {**dict.fromkeys(pins, "input"), **dict.fromkeys(outputs, "output")}
+        wires = {port: [net] for port, net in pins.items()} | {outputs[0]: [next_net]}
+        cell = {"type": kind, "parameters": dict(parameters or {}), "port_directions": ways, "connections": wires}
+        cells[f"u{next_net}"] = cell
+        next_net += 1
+        return next_net - 1
+
+    def some() -> int | str:
+        return nets[int(rng.integers(max(0, len(nets) - 40), len(nets)))]
+
+    def lut(a: int | str, b: int | str, c: int | str, d: int | str, table: int) -> int:
+        return add("SB_LUT4", ["O"], {"LUT_INIT": f"{table:016b}"}, I0=a, I1=b, I2=c, I3=d)
+
+    for _ in range(parts):
+        kind = rng.integers(0, 6)
+        if kind == 0:
+            nets.append(lut(some(), some(), some(), some(), int(rng.integers(0, 1 << 16))))
+        elif kind == 1:
+            nets.append(lut("0", "0", "0", some(), 0x00FF))
+        elif kind == 2:
+            reset = rng.choice(["", "SR", "SS"])
+            pins = {reset[-1]: some()} if reset else {}
+            nets.append(add(f"SB_DFF{reset}", ["Q"], C=2, D=some(), **pins))
+        elif kind == 3:
+            nets.append(add("SB_DFF", ["Q"], C=2, D=some()))
+        else:
+            carry = some() if rng.random() < 0.3 else str(rng.integers(0, 2))
+            found: list[int] = []
+            for _ in range(rng.integers(1, 6)):
+                a, b = some(), some()
+                if rng.random() < 0.5:
+                    b = lut("0", "0", "0", b, 0x00FF)
+                found.append(lut("0", a, b, carry, int(rng.choice([0x6996, 0x9669, rng.integers(0, 1 << 16)]))))
+                carry = add("SB_CARRY", ["CO"], I0=a, I1=b, CI=carry)
+                if rng.random() < 0.1:
+                    found.append(carry)
+            nets += found
+    outputs = [net for net in nets[2:] if rng.random() < 0.3] or nets[2:3]
+    ports["y"] = {"direction": "output", "bits": outputs}
+    return {"ports": ports, "cells": cells}
+
+
+@given(st.integers(0, 1 << 30))
+@settings(max_examples=150)
+def test_any_netlist_computes_the_same_once_its_registers_are_filled(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    module = random_netlist(rng)
+    x = rng.integers(0, 2, (CYCLES, INPUTS))
+    answers = []
+    for change in (lambda _module: 0, drop_inverters):
+        change(module)
+        with TemporaryDirectory() as folder:
+            path = Path(folder) / "top.json"
+            path.write_text(json.dumps({"modules": {"top": module}}))
+            simulator = NetlistSimulator(path, "top")
+        words = simulator.trace({"x": pack(x, [1] * INPUTS)})["y"]
+        answers.append(unpack(words, [1] * simulator.widths["y"], False)[SETTLED:])
+    np.testing.assert_array_equal(*answers)
 
 
 def sites(result: yosys.SynthesisResult) -> int:

@@ -64,16 +64,22 @@ class _Netlist:
             if port["direction"] != "input":
                 for bit in port["bits"]:
                     self._want(bit, _AS_IT_IS, False, False)
-        driven = {bit for cell in cells.values() if _invertible(cell) for bit in _output(cell)}
+        driven = {bit for cell in cells.values() if self._invertible(cell) for bit in _output(cell)}
         self.fixed_nets = {net for net in self.wanted if net not in driven}
 
     def _want(self, bit: Bit, chain: int, carry_in: bool, data: bool) -> None:
         if bit in self.carry_nets:
             if not carry_in:
-                self.fixed_chains.add(self.carry_nets[bit])
+                self.fixed_chains |= {self.carry_nets[bit], chain}
         elif isinstance(bit, int) and not data:
             net, odd = self.root(bit)
             self.wanted[net][chain, odd] += 1
+
+    def _invertible(self, cell: Any) -> bool:
+        """Whether a cell can give the inverse: a LUT, or a register that a LUT may stand in front of."""
+        if cell["type"].startswith("SB_DFF"):
+            return cell["connections"]["D"][0] not in self.carry_nets
+        return bool(cell["type"] == "SB_LUT4")
 
     def root(self, bit: int) -> Net:
         """What a net carries, without inverters."""
@@ -140,7 +146,7 @@ def _rewrite(netlist: _Netlist, flipped: list[bool]) -> None:
         if not isinstance(bit, int):
             return {"0": "1", "1": "0"}.get(bit, bit) if flip else bit
         if bit in netlist.carry_nets:
-            return bit
+            return bit  # Of a chain that is inverted only other carry cells and LUTs read it; those know.
         net, odd = netlist.root(bit)
         if inverse.get(net, False) == odd ^ flip:
             return net
@@ -249,10 +255,6 @@ def _inverted(cell: Any) -> int | None:
     place = sum(1 << k for k, bit in nets if bit == "1")
     table, (k, bit) = _table(cell), inputs[0]
     return bit if (table >> place) & 1 and not (table >> (place | 1 << k)) & 1 else None
-
-
-def _invertible(cell: Any) -> bool:
-    return cell["type"] == "SB_LUT4" or cell["type"].startswith("SB_DFF")
 
 
 def _output(cell: Any) -> list[Bit]:
