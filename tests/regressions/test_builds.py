@@ -144,9 +144,14 @@ def test_any_model_and_layer_name_makes_a_build(tmp_path, name):
     assert np.array_equal(load(home).predict(np.ones((1, 2))), built.predict(np.ones((1, 2))))
 
 
-@pytest.mark.parametrize("name", ["x", "Y1", "clk", "rst", "in_valid", "out_valid", "ap_int", "math", "hls", "read"])
+@pytest.mark.parametrize(
+    "name", ["x", "Y1", "clk", "rst", "in_valid", "out_valid", "ap_int", "math", "hls", "read", "emulator"]
+)
 def test_no_module_has_the_name_of_a_port_or_a_header(name):
-    """Verilator refused a top that has a port of its name; C++ could not call `x(x, y)`, and `math.h` was the model."""
+    """Verilator refused a top that has a port of its name; C++ could not call `x(x, y)`, and `math.h` was the model.
+
+    The emulator library of the model `emulator` declared a function `hw_emulator` beside the type.
+    """
     assert module_name(name) == f"m_{name}"
     assert module_name(f"{name}z") == f"{name}z"
 

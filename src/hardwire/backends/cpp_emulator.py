@@ -50,9 +50,10 @@ RESERVED = frozenset(
     public register reinterpret_cast return short signed sizeof static static_assert static_cast struct switch
     template this thread_local throw true try typedef typeid typename union unsigned using virtual void volatile
     wchar_t while xor xor_eq std main linux unix
+    emulator emulator_error emulator_port emulator_status Emulator TableEmulator Plugin BadInput v1
     """.split()  # noqa: SIM905
 )
-"""Words that C++ keeps for itself, and macros of compilers."""
+"""Words that C++ keeps for itself, macros of compilers, and what `hardwire/` declares itself, also behind `hw_`."""
 
 _OWN_NAMES = frozenset(
     """
