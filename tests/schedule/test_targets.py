@@ -50,6 +50,12 @@ def test_wider_adders_cost_more_and_take_longer() -> None:
         assert np.all(part.delay(kernel, 1e6)[8:] > part.delay(kernel, 1.0)[8:])
 
 
+def test_small_designs_are_no_slower_than_the_reference() -> None:
+    for part in targets().values():
+        assert part.stretch(300) == 1.0
+        assert part.stretch(part.resources.lut) < 2.0
+
+
 def test_wires_are_free() -> None:
     builder = KernelBuilder("wires", [-128, 0], [127, 3], origin="fc")
     free = [builder.shl(0, 2), builder.round(0, 3, Rounding.TRN), builder.wrap(0, 4, False), builder.add(0, 1, 2, 0)]

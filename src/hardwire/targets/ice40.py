@@ -28,7 +28,7 @@ _HX = Delays(
     dsp=0.0,
     fanout=0.05,
     growth=0.1,
-    reference_lut=0.81,
+    reference_lut=1000.0,
 )
 _UP = Delays(
     overhead=4.65,
@@ -39,7 +39,7 @@ _UP = Delays(
     dsp=0.0,
     fanout=0.05,
     growth=0.1,
-    reference_lut=2.1,
+    reference_lut=1000.0,
 )
 _LP = Delays(
     overhead=2.2,
@@ -50,7 +50,7 @@ _LP = Delays(
     dsp=0.0,
     fanout=0.05,
     growth=0.1,
-    reference_lut=1.24,
+    reference_lut=1000.0,
 )
 
 
