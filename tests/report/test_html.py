@@ -221,6 +221,27 @@ def test_mismatches_and_a_missed_contract_are_said(plain):
     assert "125.0 ns, missed" in page.text
 
 
+def test_a_design_for_high_level_synthesis():
+    """Was said to be for emulation only, and what the vendor's tool foresees was left out."""
+    foreseen = {
+        "latency_cycles": 9,
+        "initiation_interval": 2,
+        "estimate": {"lut": 1024, "bram": 2},
+        "tool": "Vitis HLS",
+    }
+    report = {"name": "a", "target": "b", "clock_mhz": 250.0, "options": {"backend": "hls-vitis"}, "hls": foreseen}
+    page = check_page(render_html(report))
+    assert "A neural network as C++, written by the back end hls-vitis" in page.text
+    assert "HLS foresees 9 cycles, interval 2, 1,024 LUT, 2 BRAM." in page.text
+    assert "emulation only" not in page.text
+
+
+def test_half_block_memories(plain):
+    report = copy.deepcopy(plain)
+    report["synthesis"]["bram"] = 2.5
+    assert '<td class="n">2.5</td>' in render_html(report)
+
+
 def test_timing_without_place_and_route(plain):
     report = copy.deepcopy(plain)
     report["timing"] = {"fmax_mhz": None, "critical_path": [], "note": "no open place & route for this part"}

@@ -110,6 +110,7 @@ def _view(report: Mapping[str, Any]) -> dict[str, Any]:
         "meaning_text": summary.meaning(meaning) if meaning else "",
         "simulated": _simulated(found["verification"].get("formal") or {}, rungs),
         "mismatches": summary.mismatches(found["verification"]),
+        "foreseen": summary.foreseen(found["hls"]),
         "used": {key: summary.used(report, key) for key in summary.SITES},
         "compared": _compared(found["comparison"]),
         "layer_rows": plots.shown_layers(report.get("layers") or []),
@@ -132,6 +133,7 @@ _PARTS = (
     "program",
     "estimate",
     "synthesis",
+    "hls",
     "timing",
     "verification",
     "physics",
@@ -188,10 +190,13 @@ def _simulated(formal: Mapping[str, Any], rungs: list[summary.Rung]) -> list[tup
 
 def _provenance(report: Mapping[str, Any]) -> list[tuple[str, list[tuple[str, str]]]]:
     """Tables of name and value: source, options, tools, versions."""
+    rungs = report.get("verification") or {}
     tools = {
+        "high-level synthesis": (report.get("hls") or {}).get("tool"),
         "synthesis": (report.get("synthesis") or {}).get("tool"),
         "place & route": (report.get("timing") or {}).get("tool"),
-        "simulation": ((report.get("verification") or {}).get("emulator_rtl") or {}).get("tool"),
+        "simulation": (rungs.get("emulator_rtl") or {}).get("tool"),
+        "C simulation": (rungs.get("csim") or {}).get("tool"),
     }
     tables = (
         ("model", report.get("source") or {}),
@@ -231,6 +236,7 @@ def _form(form: str) -> Callable[[Any], str]:
 
 _FILTERS: dict[str, Callable[[Any], str]] = {
     "count": _form("{:,.0f}"),
+    "halves": lambda value: NOTHING if value is None else f"{value:,.1f}".removesuffix(".0"),
     "tenth": _form("{:,.1f}"),
     "hundredth": _form("{:,.2f}"),
     "share": _form("{:.2%}"),

@@ -157,3 +157,24 @@ def path_totals(timing: Mapping[str, Any]) -> dict[str, dict[str, float]]:
         row = totals.setdefault(step.layer, {"logic": 0.0, "routing": 0.0, "register": 0.0})
         row[step.kind] += step.ns
     return {layer: row for layer, row in totals.items() if sum(row.values()) > 0}
+
+
+def resources(row: Mapping[str, Any]) -> str:
+    """Counts of what a device has, in words."""
+    keys = ("lut", "alm", "carry", "ff", "dsp", "bram")
+    return ", ".join(f"{row[key]:,} {key.upper()}" for key in keys if key in row)
+
+
+def foreseen(row: Mapping[str, Any]) -> str:
+    """What high-level synthesis says of the hardware that it makes."""
+    words = []
+    if row.get("latency_cycles") is not None:
+        words.append(f"{row['latency_cycles']} cycles")
+    if row.get("initiation_interval") is not None:
+        words.append(f"interval {row['initiation_interval']}")
+    if row.get("fmax_mhz") is not None:
+        words.append(f"{row['fmax_mhz']:.1f} MHz")
+    if row.get("estimate"):
+        words.append(resources(row["estimate"]))
+    words += [f"{name} {found['status']}" for name, found in (row.get("cosimulation") or {}).items()]
+    return ", ".join(words)

@@ -50,7 +50,7 @@ def report_table(report: Mapping[str, Any]) -> Group:
         table.add_row("program", f"{program['neurons']} neurons, {program['multiplications']} multiplications")
     if report.get("estimate"):
         rough = " fully parallel, to a factor of about two" if report["estimate"].get("rough") else ""
-        table.add_row("estimate", _resources(report["estimate"]) + rough)
+        table.add_row("estimate", summary.resources(report["estimate"]) + rough)
     if report.get("fit") and not report["fit"]["fits"]:
         over = ", ".join(f"{share:.0%} of {key.upper()}" for key, share in report["fit"]["share"].items() if share > 1)
         table.add_row("fit", f"[red]does not fit[/] {escape(str(report['target']))}: {over}")
@@ -60,9 +60,9 @@ def report_table(report: Mapping[str, Any]) -> Group:
         for kind in found["types"]:
             table.add_row("", escape(f"{kind['role']} {kind['name']}: {kind['type']}"))
     if report.get("synthesis"):
-        table.add_row("synthesis", _resources(report["synthesis"]))
+        table.add_row("synthesis", summary.resources(report["synthesis"]))
     if report.get("hls"):
-        table.add_row("HLS foresees", _foreseen(report["hls"]))
+        table.add_row("HLS foresees", escape(summary.foreseen(report["hls"])))
     timing = report.get("timing")
     if timing and summary.routed(report):
         table.add_row("routed", f"Fmax {timing['fmax_mhz']:.1f} MHz{_routed(timing)}")
@@ -199,23 +199,3 @@ def _routed(timing: Mapping[str, Any]) -> str:
     tried = f", best of {seeds}" if seeds > 1 else ""
     how = f" (seed {timing['seed']}{tried})" if "seed" in timing else ""
     return f"{latency}{how}"
-
-
-def _foreseen(row: Mapping[str, Any]) -> str:
-    """What high-level synthesis says of the hardware that it makes."""
-    words = []
-    if row.get("latency_cycles") is not None:
-        words.append(f"{row['latency_cycles']} cycles")
-    if row.get("initiation_interval") is not None:
-        words.append(f"interval {row['initiation_interval']}")
-    if row.get("fmax_mhz") is not None:
-        words.append(f"{row['fmax_mhz']:.1f} MHz")
-    if row.get("estimate"):
-        words.append(_resources(row["estimate"]))
-    words += [f"{name} {found['status']}" for name, found in (row.get("cosimulation") or {}).items()]
-    return escape(", ".join(words))
-
-
-def _resources(row: Mapping[str, Any]) -> str:
-    keys = ("lut", "alm", "carry", "ff", "dsp", "bram")
-    return ", ".join(f"{row[key]:,} {key.upper()}" for key in keys if key in row)
