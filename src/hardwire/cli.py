@@ -69,7 +69,9 @@ def _main(
 def compile_command(
     model: Annotated[Path, typer.Argument(help="Model file: .keras, .h5, .onnx, .pt2, …")],
     output: Annotated[Path, typer.Option("-o", "--output", help="Build directory to write.")],
-    target: Annotated[str, typer.Option(help="Device, for example ecp5-85k, ecp5-45k, ecp5-25k.")] = "ecp5-85k",
+    target: Annotated[
+        str, typer.Option(help="Device, for example ecp5-85k, ice40-up5k, gowin-gw1nr9, xc7-a35t, xcup-vu13p.")
+    ] = "ecp5-85k",
     clock_mhz: Annotated[float | None, typer.Option(help="Contract: clock in MHz.")] = None,
     latency_ns: Annotated[float | None, typer.Option(help="Contract: latency in nanoseconds.")] = None,
     latency_cycles: Annotated[int | None, typer.Option(help="Contract: latency in clock cycles.")] = None,
@@ -190,7 +192,7 @@ def verify(
     ] = "auto",
     as_json: Json = False,
 ) -> None:
-    """Check interpreter = emulator = RTL = netlist (where synthesised), bit for bit."""
+    """Check interpreter = emulator = RTL (or C++) = netlist (where synthesised), bit for bit."""
     from hardwire.arrays import load_arrays
     from hardwire.design import load
     from hardwire.report.terminal import verification_table
@@ -199,7 +201,10 @@ def verify(
     with working("verifying") as say:
         arrays = None if x is None else load_arrays(x)
         given = arrays if arrays is None or len(arrays) > 1 else arrays[0]
-        found = load(build).verify(given, formal=formal, vectors=vectors, simulator=simulator, progress=say)
+        design = load(build)
+        if formal:
+            _ = design.built  # raises where there is no circuit to prove
+        found = design.verify(given, formal=formal, vectors=vectors, simulator=simulator, progress=say)
     if as_json:
         _print_json(found)
     else:

@@ -26,6 +26,12 @@ def test_export_for_people(build: Path, here: Path, command: Command) -> None:
     assert (here / "out" / "quantised.vhd").is_file()
 
 
+def test_no_proof_without_a_circuit(here: Path, models: Path, command: Command) -> None:
+    """Was not done and not said."""
+    assert command("compile", models / "quantised.onnx", "-o", "hls", "--backend", "hls-vitis").code == 0
+    command.fails("verify", "hls", "--formal", code=2, text="was compiled for hls-vitis, whose own tool schedules it")
+
+
 def test_export_as_json(build: Path, here: Path, command: Command) -> None:
     ran = command("export", "build", "-o", "out", "--project", "vivado", "--part", "xcku040-ffva1156-2-e", "--json")
     assert ran.code == 0

@@ -48,6 +48,18 @@ def test_the_description_names_files_that_exist(tmp_path: Path):
     assert files == projects.emit(design(top="net_axis"), "edalize")
 
 
+def test_a_tool_that_edalize_does_not_drive(tmp_path: Path):
+    """Ended in a traceback, and left a folder."""
+    pytest.importorskip("edalize")
+    write(tmp_path)
+    done = run(tmp_path / "edalize" / "run.py", "abacus", cwd=tmp_path)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr.startswith("edalize: ")
+    assert "abacus" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert not (tmp_path / "edalize" / "out-abacus").exists()
+
+
 # Edalize hands no VHDL to Yosys, and none of 2008 to GowinEDA.
 CASES = [(tool, "verilog") for tool in sorted(TOOLS)]
 CASES += [(tool, "vhdl") for tool in sorted(TOOLS) if tool not in ("trellis", "gowin")]

@@ -76,8 +76,6 @@ def main(words):
     except ImportError:
         sys.exit("edalize is not installed: pip install edalize")
     tool = words[0]
-    work = HERE / f"out-{tool}"
-    work.mkdir(exist_ok=True)
     edam = json.loads((HERE / "edam.json").read_text(encoding="utf-8"))
     core = edam.pop("core")
     if "--bare" in flags:
@@ -90,7 +88,10 @@ def main(words):
         file["name"] = "../" + file["name"]
     flow = None if tool in NO_TOOLS else flow_of(tool)
     if flow is None:
-        backend = get_edatool(tool)
+        try:
+            backend = get_edatool(tool)
+        except Exception as error:
+            sys.exit(f"edalize: {error}")
         lists = {member["name"] for member in backend.get_doc(0).get("lists", [])}
     else:
         backend = flow
@@ -102,6 +103,8 @@ def main(words):
             key, _, value = word.partition("=")
             options[key] = value.split() if key in lists else value
     edam["flow_options" if flow else "tool_options"] = options if flow else {tool: options}
+    work = HERE / f"out-{tool}"
+    work.mkdir(exist_ok=True)
     try:
         run = backend(edam=edam, work_root=str(work))
         run.configure()
