@@ -355,7 +355,7 @@ def load(path: str | Path) -> Design:
         program, _ = load_program(home / "program.npz")
         target = find_target(report["target"])
         verify_program(program, after="loading")
-        _check_parts(report)
+        _check_parts(report, home)
         needs = needs_circuit(str(report["options"]["backend"]))
         name, inside = str(report["name"]), [_inside(home, str(relative)) for relative in report["files"]]
         files = {file.relative_to(home).as_posix(): file.read_text(encoding="utf-8") for file in inside}
@@ -380,13 +380,16 @@ def needs_circuit(backend: str) -> bool:
     return backend != EMULATOR and not backends.from_program(backend)
 
 
-def _check_parts(report: Mapping[str, Any]) -> None:
-    """Raise `ModelError` for a report that lacks a part which every design has."""
+def _check_parts(report: Mapping[str, Any], home: Path) -> None:
+    """Raise `ModelError` for a report that lacks a part which every design has, or has a netlist elsewhere."""
     for part in ("source", "options", "contract", "verification"):
         if not isinstance(report.get(part), dict):
             raise ModelError(f"part {part!r} of the report is no object")
     if not report["files"] and report["options"].get("backend") != EMULATOR:
         raise ModelError("the report names no files")
+    netlist = report.get("synthesis", {}).get("netlist")
+    if netlist is not None and not (home / netlist).resolve().is_relative_to(home):
+        raise ModelError(f"netlist {netlist!r} of the report is not in the build")
 
 
 def _inside(home: Path, relative: str) -> Path:

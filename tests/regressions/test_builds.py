@@ -78,6 +78,9 @@ def test_the_working_directory_may_be_the_build(design, tmp_path, monkeypatch):
         ("verification", "x"),
         ("contract", []),
         ("files", []),
+        ("synthesis", "x"),
+        ("synthesis", {"netlist": "../secret.v"}),
+        ("synthesis", {"netlist": 5}),
         (None, [1]),
     ],
 )
