@@ -347,6 +347,12 @@ def collect(
     with working("reading"):
         design = load(build)
         found = design.collect(reports)
+    for name in sorted({found.get(part, {}).get("design") for part in ("synthesis", "timing")} - {None}):
+        if not name.startswith(design.module):
+            # A design of the user's own around this one: its figures are the whole's.
+            err.print(
+                f"note: the reports are of {name!r}, not of {design.module!r} or a wrapper of it", highlight=False
+            )
     _show(found, build, as_json)
     routed = found["contract"].get("routed")
     if routed is not None and not routed["met"]:

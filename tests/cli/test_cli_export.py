@@ -75,6 +75,15 @@ def test_collect(build: Path, here: Path, command: Command) -> None:
     assert command("report", "build").code == 0  # HTML and terminal take a vendor's timing too.
 
 
+def test_collect_notes_a_report_of_another_design(build: Path, here: Path, command: Command) -> None:
+    (here / "timing.rpt").write_text(vivado_timing({"clk": (10.0, 1.5)}, design="trigger_board"))
+    ran = command("collect", "build", "timing.rpt")
+    assert ran.code == 0
+    assert "note: the reports are of 'trigger_board', not of 'quantised' or a wrapper of it" in ran.err
+    (here / "timing.rpt").write_text(vivado_timing({"clk": (10.0, 1.5)}, design="quantised_axis"))
+    assert "note:" not in command("collect", "build", "timing.rpt").err
+
+
 def test_collect_says_when_the_contract_is_missed(build: Path, here: Path, command: Command) -> None:
     (here / "timing.rpt").write_text(vivado_timing({"clk": (10.0, -2.5)}))
     ran = command("collect", "build", "timing.rpt")
