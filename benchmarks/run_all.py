@@ -50,6 +50,10 @@ def commands(options: argparse.Namespace) -> dict[str, list[str]]:
         "solver": [*solver, *(["--peer", options.peer_alkaid] if options.peer_alkaid else [])],
         "emulator": emulator,
         "emulator_pruned": [*emulator, "--prune", "0.75"],
+        "cpp_emulator": [
+            "cpp_emulator.py",
+            *(["--sizes", "16-8-5", "--events", "50000", "--runs", "3", "--flags=-O2"] if quick else []),
+        ],
         "compile_time": ["compile_time.py", *(["--sizes", "16-8-5", "--repeats", "1"] if quick else [])],
         "netlist_simulator": ["netlist_simulator.py", "--work", str(options.out / "netlist_simulator"), *netlist],
         "networks_vs_alkaid": ["networks_vs_alkaid.py", *out, *networks],
