@@ -40,6 +40,19 @@ class Schedule:
         """T, the number of clock edges."""
         return int(self.index.size)
 
+    @property
+    def control(self) -> NDArray[np.uint8]:
+        """(T,) what a bench drives and awaits at each edge: bit 0 `in_valid`, bit 1 `rst`, bit 2 an answer to keep."""
+        bits = (self.in_valid, self.rst, self.out_valid)
+        return np.bitwise_or.reduce([flags.astype(np.uint8) << k for k, flags in enumerate(bits)])
+
+    def check_text(self, seen: str) -> None:
+        """`check` for `out_valid` as a simulator of four values wrote it, a character a cycle; unknown ones fail."""
+        if len(seen) != self.cycles or set(seen[1:]) - {"0", "1"}:
+            where = next((i for i, bit in enumerate(seen) if i and bit not in "01"), len(seen))
+            raise VerificationError(f"out_valid is unknown at cycle {where} of {self.cycles}: reset does not reach it")
+        self.check(np.frombuffer(seen.encode(), np.uint8) == ord("1"))
+
     def window(self, part: slice) -> Schedule:
         """The cycles of a slice."""
         return Schedule(self.latency, self.index[part], self.in_valid[part], self.rst[part], self.out_valid[part])

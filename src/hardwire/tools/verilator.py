@@ -96,10 +96,9 @@ def simulate(
     program, version = build(verilog, top, input_widths, output_widths, workdir=workdir, progress=progress)
     built = time.monotonic()
     plan = schedule(count, latency, gaps=gaps, reset_after=reset_after, seed=seed)
-    control = plan.in_valid.astype(np.uint8) | plan.rst.astype(np.uint8) << 1 | plan.out_valid.astype(np.uint8) << 2
     with tempfile.TemporaryDirectory(prefix="stream-", dir=workdir) as scratch:
         folder = Path(scratch)
-        control.tofile(folder / "control")
+        plan.control.tofile(folder / "control")
         for name in input_widths:
             cycle_words(inputs[name], widths[name], plan, seed).astype("<u8").tofile(folder / f"in-{name}")
         names = ["control", "valid", *(f"in-{name}" for name in input_widths), *(f"out-{n}" for n in output_widths)]
