@@ -3,8 +3,6 @@ the formal proof."""
 
 from __future__ import annotations
 
-import importlib
-import pkgutil
 from collections.abc import Callable, Mapping, Sequence
 from functools import cache
 from pathlib import Path
@@ -20,6 +18,7 @@ from hardwire.implement import placed, sources
 from hardwire.ir import interpreter
 from hardwire.ir.program import Program
 from hardwire.meaning import meaning
+from hardwire.presence import modules_in
 from hardwire.proof.formal import prove
 from hardwire.schedule import Bus
 from hardwire.schedule.circuit import bus_names
@@ -115,8 +114,7 @@ def _engines() -> dict[str, ModuleType]:
 
     `simulate` goes from clock cycle to clock cycle, `run_codes` compiles C++.
     """
-    names = [info.name for info in pkgutil.iter_modules(tools.__path__) if not info.name.startswith("_")]
-    modules = {name: importlib.import_module(f"{tools.__name__}.{name}") for name in names}
+    modules = modules_in(tools.__name__, tools.__path__)
     found = {name: module for name, module in modules.items() if hasattr(module, "simulate") or _is_csim(module)}
     return dict(sorted(found.items(), key=lambda item: (-getattr(item[1], "VECTORS", 1 << 62), item[0])))
 

@@ -7,8 +7,6 @@ says nothing), or by `run_codes` where it runs C++ instead of clock cycles.
 
 from __future__ import annotations
 
-import importlib
-import pkgutil
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
@@ -28,6 +26,7 @@ from hardwire.ir import interpreter
 from hardwire.layers import known_layers
 from hardwire.layers._base import Example
 from hardwire.network.graph import Network
+from hardwire.presence import modules_in
 from hardwire.schedule.circuit import bus_names
 from hardwire.stimulus import edge_codes, random_codes
 from hardwire.verification import packed, unpacked
@@ -151,8 +150,7 @@ def case(kind: str, language: str = "verilog") -> Case:
 @cache
 def simulators() -> dict[str, ModuleType]:
     """Modules of `hardwire.tools` that simulate, by name."""
-    names = [info.name for info in pkgutil.iter_modules(hardwire.tools.__path__) if not info.name.startswith("_")]
-    modules = {name: importlib.import_module(f"hardwire.tools.{name}") for name in names}
+    modules = modules_in("hardwire.tools", hardwire.tools.__path__)
     return {
         name: module for name, module in modules.items() if hasattr(module, "simulate") or hasattr(module, "run_codes")
     }

@@ -6,8 +6,6 @@ from the Program alone, before any schedule, says `FROM_PROGRAM = True`. `RESERV
 
 from __future__ import annotations
 
-import importlib
-import pkgutil
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -16,6 +14,7 @@ from types import ModuleType
 from hardwire.errors import HardwireError
 from hardwire.fixed import Ints
 from hardwire.ir.program import Program
+from hardwire.presence import modules_in
 from hardwire.schedule.circuit import Circuit
 from hardwire.targets import Target
 
@@ -73,9 +72,7 @@ class Source:
 
 @cache
 def _registry() -> dict[str, ModuleType]:
-    names = [info.name for info in pkgutil.iter_modules(__path__) if not info.name.startswith("_")]
-    modules = [importlib.import_module(f"{__name__}.{name}") for name in sorted(names)]
-    return {module.NAME: module for module in modules}
+    return {module.NAME: module for module in modules_in(__name__, __path__).values()}
 
 
 def backends() -> list[str]:

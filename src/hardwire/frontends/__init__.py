@@ -6,9 +6,7 @@ class, without importing the framework) and `read(source, *, example, weights) -
 
 from __future__ import annotations
 
-import importlib
 import os
-import pkgutil
 from functools import cache
 from pathlib import Path
 from types import ModuleType
@@ -16,12 +14,12 @@ from typing import Any
 
 from hardwire.errors import ModelError
 from hardwire.network.graph import Network
+from hardwire.presence import modules_in
 
 
 @cache
 def _modules() -> tuple[ModuleType, ...]:
-    names = [m.name for m in pkgutil.iter_modules(__path__) if not m.name.startswith("_")]
-    return tuple(importlib.import_module(f"{__name__}.{name}") for name in sorted(names))
+    return tuple(modules_in(__name__, __path__).values())
 
 
 def formats() -> list[str]:

@@ -6,23 +6,20 @@ import it from each format (functions marked `@imports("keras", "Dense")`). Addi
 
 from __future__ import annotations
 
-import importlib
-import pkgutil
 from collections.abc import Callable
 from functools import cache
 
 from hardwire.errors import UnsupportedError
 from hardwire.layers._base import ImportRule, Layer, Registry
 from hardwire.network.graph import Node
+from hardwire.presence import modules_in
 
 __all__ = ["ImportRule", "Layer", "import_rule", "known_layers", "layer_of"]
 
 
 @cache
 def _registry() -> Registry:
-    for module in pkgutil.iter_modules(__path__):
-        if not module.name.startswith("_"):
-            importlib.import_module(f"{__name__}.{module.name}")
+    modules_in(__name__, __path__)
     return Registry.shared
 
 

@@ -8,8 +8,6 @@ place, so that the folder builds from any directory and may be moved.
 
 from __future__ import annotations
 
-import importlib
-import pkgutil
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
@@ -18,6 +16,7 @@ from types import ModuleType
 
 from hardwire.errors import HardwireError, InternalError
 from hardwire.ir.program import Program
+from hardwire.presence import modules_in
 from hardwire.schedule.circuit import Circuit
 from hardwire.targets import Target
 
@@ -54,9 +53,7 @@ class Project:
 
 @cache
 def _registry() -> dict[str, ModuleType]:
-    names = [info.name for info in pkgutil.iter_modules(__path__) if not info.name.startswith("_")]
-    modules = [importlib.import_module(f"{__name__}.{name}") for name in sorted(names)]
-    return {module.NAME: module for module in modules}
+    return {module.NAME: module for module in modules_in(__name__, __path__).values()}
 
 
 def projects() -> list[str]:

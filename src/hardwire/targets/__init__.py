@@ -7,11 +7,10 @@ read nothing else about hardware.
 from __future__ import annotations
 
 import difflib
-import importlib
-import pkgutil
 from functools import cache
 
 from hardwire.errors import HardwireError
+from hardwire.presence import modules_in
 from hardwire.targets._base import Costs, Delays, OpCosts, Resources, Target
 
 __all__ = ["Costs", "Delays", "OpCosts", "Resources", "Target", "TargetError", "target", "targets"]
@@ -28,10 +27,9 @@ class TargetError(HardwireError):
 @cache
 def _registry() -> dict[str, Target]:
     found: dict[str, Target] = {}
-    for info in pkgutil.iter_modules(__path__):
-        if not info.name.startswith("_"):
-            for part in importlib.import_module(f"{__name__}.{info.name}").TARGETS:
-                found[part.name] = part
+    for module in modules_in(__name__, __path__).values():
+        for part in module.TARGETS:
+            found[part.name] = part
     return dict(sorted(found.items()))
 
 

@@ -5,11 +5,9 @@ Each tool module declares one `TOOL`; `status` finds them all, so a new tool is 
 
 from __future__ import annotations
 
-import importlib
 import importlib.metadata
 import importlib.util
 import os
-import pkgutil
 import re
 import shlex
 import shutil
@@ -20,6 +18,7 @@ from functools import cached_property
 from pathlib import Path
 
 from hardwire.errors import MissingToolError, ToolError
+from hardwire.presence import modules_in
 from hardwire.tools.process import run
 
 PROBE_SECONDS = 120.0
@@ -190,10 +189,7 @@ def tools() -> list[Tool]:
     import hardwire.tools as package
 
     found: list[Tool] = []
-    for info in pkgutil.iter_modules(package.__path__):
-        if info.name.startswith("_"):
-            continue
-        module = importlib.import_module(f"{package.__name__}.{info.name}")
+    for module in modules_in(package.__name__, package.__path__).values():
         declared = [getattr(module, "TOOL", None), *getattr(module, "TOOLS", ())]
         found += [tool for tool in declared if isinstance(tool, Tool)]
     return sorted(found, key=lambda tool: tool.name)

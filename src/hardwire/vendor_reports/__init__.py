@@ -16,8 +16,6 @@ design or of a corner alone. `parse` raises `VendorReportError` that names line 
 
 from __future__ import annotations
 
-import importlib
-import pkgutil
 import re
 from collections.abc import Iterable, Mapping
 from functools import cache
@@ -25,6 +23,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+from hardwire.presence import modules_in
 from hardwire.vendor_reports._text import VendorReportError
 
 __all__ = ["VendorReportError", "collect", "layers_on_path", "read", "reader", "readers"]
@@ -38,9 +37,7 @@ _LIMIT = 256 << 20
 
 @cache
 def _registry() -> dict[str, ModuleType]:
-    names = [info.name for info in pkgutil.iter_modules(__path__) if not info.name.startswith("_")]
-    modules = [importlib.import_module(f"{__name__}.{name}") for name in sorted(names)]
-    return {module.NAME: module for module in modules}
+    return {module.NAME: module for module in modules_in(__name__, __path__).values()}
 
 
 def readers() -> list[str]:

@@ -8,12 +8,11 @@ system wants: a stream with back-pressure, other buses, another reset. A wrapper
 
 from __future__ import annotations
 
-import importlib
-import pkgutil
 from dataclasses import dataclass
 from functools import cache
 from types import ModuleType
 
+from hardwire.presence import modules_in
 from hardwire.schedule.circuit import Circuit
 from hardwire.wrappers._options import Options, WrapperError, parse
 
@@ -22,9 +21,7 @@ __all__ = ["Wrapper", "WrapperError", "wrapper", "wrappers"]
 
 @cache
 def _registry() -> dict[str, ModuleType]:
-    names = [info.name for info in pkgutil.iter_modules(__path__) if not info.name.startswith("_")]
-    modules = [importlib.import_module(f"{__name__}.{name}") for name in sorted(names)]
-    return {module.NAME: module for module in modules}
+    return {module.NAME: module for module in modules_in(__name__, __path__).values()}
 
 
 @dataclass(frozen=True)

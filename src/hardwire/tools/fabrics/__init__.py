@@ -7,12 +7,11 @@ of the cell behind a point too: `LUT4.Z`.
 
 from __future__ import annotations
 
-import importlib
-import pkgutil
 from functools import cache
 from types import ModuleType
 
 from hardwire.errors import InternalError
+from hardwire.presence import modules_in
 from hardwire.tools._netlist_cells import ZERO, Cell, Model, constant, wire
 from hardwire.tools.fabrics._recipe import Recipe
 
@@ -25,8 +24,7 @@ _COMMON: dict[str, Model] = {
 
 
 def _modules() -> list[ModuleType]:
-    names = [info.name for info in pkgutil.iter_modules(__path__) if not info.name.startswith("_")]
-    return [importlib.import_module(f"{__name__}.{name}") for name in sorted(names)]
+    return list(modules_in(__name__, __path__).values())
 
 
 def _merged(into: dict[str, Model], found: dict[str, Model], fabric: str) -> None:
