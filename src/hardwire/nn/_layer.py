@@ -1,0 +1,58 @@
+"""What the layers share: quantised parameters that are frozen for export, and the work that they cost."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Iterator
+
+import torch
+from torch import Tensor, nn
+
+from hardwire.nn.quantisers import Quantiser
+from hardwire.nn.work import Casts, Work
+
+
+class Layer(nn.Module):
+    """A module whose evaluation is exactly what the compiler builds.
+
+    A subclass gives its constants by name from `constants()` (quantised, batch norm folded) and reads them in `forward`
+    as `self.constant(name)`: computed anew in training, with gradients; in an exported program the buffers that
+    `train(False)` has frozen, so that a file holds numbers and not the arithmetic that made them.
+    """
+
+    @abstractmethod
+    def constants(self) -> dict[str, Tensor]:
+        """Weights and biases as the hardware has them, differentiable."""
+
+    @abstractmethod
+    def work(self) -> Iterator[Work]:
+        """Yield what the layer costs, as of the last forward pass."""
+
+    def parameters_now(self) -> dict[str, Tensor]:
+        """Constants for this forward pass."""
+        if not torch.compiler.is_exporting():
+            return self.constants()
+        return {name: getattr(self, f"frozen_{name}") for name in self._frozen}
+
+    def train(self, mode: bool = True) -> Layer:
+        """Switch to training, or freeze the constants for evaluation and export."""
+        super().train(mode)
+        if not mode:
+            with torch.no_grad():
+                found = self.constants()
+            self._frozen = tuple(found)
+            for name, value in found.items():
+                self.register_buffer(f"frozen_{name}", value.detach().clone(), persistent=False)
+        return self
+
+
+def quantised(quantiser: Quantiser | None, x: Tensor) -> Tensor:
+    """`x` through its quantiser, if it has one."""
+    return x if quantiser is None else quantiser(x)
+
+
+def cast(layer: str, quantiser: Quantiser | None, times: int = 1) -> Iterator[Casts]:
+    """Work of an input quantiser."""
+    if quantiser is not None:
+        grid = quantiser.grid()
+        yield Casts(layer, quantiser.bits(), grid.rounding, grid.overflow, times)
