@@ -77,6 +77,12 @@ class VerificationError(HardwireError):
     exit_code = 7
 
 
+class TrainingError(HardwireError):
+    """A training run cannot start, go on or be resumed; names the option, the callback or the checkpoint."""
+
+    exit_code = 8
+
+
 class InternalError(HardwireError):
     """A verifier found hardwire itself wrong (a pass broke a Program); please report it."""
 

@@ -1,1 +1,30 @@
-"""Training in PyTorch (the `train` extra): the demo's taggers."""
+"""Training in PyTorch (the `train` extra): the loop, what happens beside it, what it costs, and recipes."""
+
+from __future__ import annotations
+
+from hardwire import nn as _nn  # noqa: F401  (says what is missing without PyTorch)
+from hardwire.train import callbacks
+from hardwire.train.callbacks import Callback, CsvLog, Distillation, EarlyStopping, ParetoFront, Run, TensorBoard
+from hardwire.train.ensemble import Ensemble, fit_seeds
+from hardwire.train.evaluation import evaluate
+from hardwire.train.loop import History, fit
+from hardwire.train.losses import Metric
+from hardwire.train.options import Options
+
+__all__ = [
+    "Callback",
+    "CsvLog",
+    "Distillation",
+    "EarlyStopping",
+    "Ensemble",
+    "History",
+    "Metric",
+    "Options",
+    "ParetoFront",
+    "Run",
+    "TensorBoard",
+    "callbacks",
+    "evaluate",
+    "fit",
+    "fit_seeds",
+]

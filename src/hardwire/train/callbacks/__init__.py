@@ -1,0 +1,12 @@
+"""What happens in a run beside the gradient of its loss. One file a callback."""
+
+from __future__ import annotations
+
+from hardwire.train.callbacks._base import Callback, Run
+from hardwire.train.callbacks.csv_log import CsvLog
+from hardwire.train.callbacks.distillation import Distillation
+from hardwire.train.callbacks.early_stopping import EarlyStopping
+from hardwire.train.callbacks.pareto import ParetoFront, Point
+from hardwire.train.callbacks.tensorboard import TensorBoard
+
+__all__ = ["Callback", "CsvLog", "Distillation", "EarlyStopping", "ParetoFront", "Point", "Run", "TensorBoard"]
