@@ -51,8 +51,8 @@ def quantised(quantiser: Quantiser | None, x: Tensor) -> Tensor:
     return x if quantiser is None else quantiser(x)
 
 
-def cast(layer: str, quantiser: Quantiser | None, times: int = 1) -> Iterator[Casts]:
-    """Work of an input quantiser."""
+def cast(layer: str, quantiser: Quantiser | None, count: int, times: int = 1) -> Iterator[Casts]:
+    """Work of an input quantiser of `count` values a position."""
     if quantiser is not None:
         grid = quantiser.grid()
-        yield Casts(layer, quantiser.bits(), grid.rounding, grid.overflow, times)
+        yield Casts(layer, quantiser.bits(), grid.lo < 0, grid.rounding, grid.overflow, count, times)

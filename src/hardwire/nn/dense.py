@@ -70,7 +70,7 @@ class Dense(Layer):
             bits_of(self.input_quantiser, weight[0]),
             self.positions,
         )
-        yield from cast(name, self.input_quantiser, self.positions)
+        yield from cast(name, self.input_quantiser, self.inputs, self.positions)
 
     def extra_repr(self) -> str:
         """Sizes."""

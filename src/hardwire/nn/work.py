@@ -54,12 +54,16 @@ class Multiplications:
 
 @dataclass(frozen=True)
 class Casts:
-    """Values brought to a type: saturation and rounding cost logic, wrapping and dropping bits do not."""
+    """`count` values a position brought to a type: saturation and most roundings cost logic, dropping bits does not."""
 
     layer: str
     bits: Tensor
+    """Bits of the codes, by granule; each stands for as many values as the others."""
+    signed: Tensor
+    """By granule, bool: False where no code is below zero, as behind a ReLU."""
     rounding: Rounding
     overflow: Overflow
+    count: int
     times: int = 1
 
 

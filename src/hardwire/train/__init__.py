@@ -3,8 +3,18 @@
 from __future__ import annotations
 
 from hardwire import nn as _nn  # noqa: F401  (says what is missing without PyTorch)
-from hardwire.train import callbacks
-from hardwire.train.callbacks import Callback, CsvLog, Distillation, EarlyStopping, ParetoFront, Run, TensorBoard
+from hardwire.train import callbacks, costs
+from hardwire.train.callbacks import (
+    Callback,
+    Constraint,
+    CsvLog,
+    Distillation,
+    EarlyStopping,
+    ParetoFront,
+    Ramp,
+    Run,
+    TensorBoard,
+)
 from hardwire.train.ensemble import Ensemble, fit_seeds
 from hardwire.train.evaluation import evaluate
 from hardwire.train.loop import History, fit
@@ -13,6 +23,7 @@ from hardwire.train.options import Options
 
 __all__ = [
     "Callback",
+    "Constraint",
     "CsvLog",
     "Distillation",
     "EarlyStopping",
@@ -21,9 +32,11 @@ __all__ = [
     "Metric",
     "Options",
     "ParetoFront",
+    "Ramp",
     "Run",
     "TensorBoard",
     "callbacks",
+    "costs",
     "evaluate",
     "fit",
     "fit_seeds",

@@ -1,0 +1,12 @@
+"""What a model costs in hardware, differentiable, for the loss. One file a cost model; each is a `Cost`.
+
+A cost reads what the layers of `hardwire.nn` say of themselves (`hardwire.nn.work`) and no layer.
+"""
+
+from __future__ import annotations
+
+from hardwire.train.costs._base import Cost
+from hardwire.train.costs.ebops import Ebops
+from hardwire.train.costs.luts import Luts
+
+__all__ = ["Cost", "Ebops", "Luts"]
