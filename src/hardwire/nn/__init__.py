@@ -19,5 +19,6 @@ from hardwire.nn import quantisers
 from hardwire.nn._layer import Layer
 from hardwire.nn.dense import Dense
 from hardwire.nn.scheme import Scheme
+from hardwire.nn.tables import EdgeTables
 
-__all__ = ["Dense", "Layer", "Scheme", "quantisers"]
+__all__ = ["Dense", "EdgeTables", "Layer", "Scheme", "quantisers"]
