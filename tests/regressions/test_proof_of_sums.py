@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -12,8 +13,10 @@ from whole_design import of
 import hardwire as hw
 from hardwire.fixed import Ints, Overflow, Rounding
 from hardwire.ir.builder import KernelBuilder
+from hardwire.ir.interpreter import values_of
+from hardwire.ir.ops import OpCode
 from hardwire.ir.program import Kernel, Program
-from hardwire.network.graph import NetworkBuilder
+from hardwire.network.graph import Network, NetworkBuilder
 from hardwire.passes.pipelines import flatten
 from hardwire.proof.formal import prove
 from hardwire.solver import AdderGraph, solve_cached
@@ -95,6 +98,88 @@ def test_sums_of_tables_of_what_depends_on_each_other_do_not_overflow():
     kernel = builder.build([builder.linear(below, [3, -1]), builder.linear(below, [-1, -7])])
     program, flat = solved(kernel)
     assert prove(program, flat).failures == ()
+
+
+def _through_three_layers(types: list[tuple[str, Rounding, Overflow]], layers: list[dict[str, list[Any]]]) -> Network:
+    """Dense layers between types, from one input."""
+    net = NetworkBuilder("drawn")
+    x = net.add("quantise", "entry", [net.input("x", (1,))], of(*types[0]))
+    for number, (params, kind) in enumerate(zip(layers, types[1:], strict=True)):
+        x = net.add("dense", f"dense{number}", [x], {}, {key: np.array(part) for key, part in params.items()})
+        x = net.add("quantise", f"type{number}", [x], of(*kind))
+    return net.build([x])
+
+
+ONE_BIT = _through_three_layers(
+    [
+        ("s2.0", Rounding.TRN, Overflow.SAT),
+        ("u1.0", Rounding.TRN, Overflow.SAT),
+        ("u6.3", Rounding.TRN, Overflow.SAT),
+        ("u1.0", Rounding.TRN, Overflow.WRAP),
+    ],
+    [
+        {"kernel": [[11.0, 4.0, 0.0]]},
+        {
+            "kernel": [
+                [-1.75, -1.5, -3.5, -3.25, -3.75, -2.5, 2.5],
+                [1.25, 3.25, 0.0, 0.75, 3.75, 1.75, 1.0],
+                [0.25, 0.5, 3.25, -1.75, 2.5, 1.25, -3.75],
+            ],
+            "bias": [-0.65625, 2.21875, 0.34375, -2.90625, 1.65625, 1.4375, 2.15625],
+        },
+        {"kernel": [[-10.0], [-13.0], [11.0], [-15.0], [1.0], [-13.0], [-6.0]]},
+    ],
+)
+"""Its %39, in dense2: '(sub) can reach [-1098, -15], its range [-1096, -15] of 12 bits does not hold that'."""
+THREE_BITS = _through_three_layers(
+    [
+        ("u1.0", Rounding.CEIL, Overflow.SAT),
+        ("u3.0", Rounding.TRN, Overflow.SAT),
+        ("s8.2", Rounding.RND_MIN_INF, Overflow.SAT_ZERO),
+        ("s8.2", Rounding.RND_CONV, Overflow.SAT),
+    ],
+    [
+        {"kernel": [[0.0, 8.0, 10.0]]},
+        {
+            "kernel": [
+                [-1.5, -1.5, -1.75, -0.75, -3.0],
+                [-3.75, 1.5, -1.0, 0.25, 2.25],
+                [3.25, -3.5, -2.75, -2.75, 2.25],
+            ],
+            "bias": [1.375, -2.90625, -3.0625, 1.0625, 2.8125],
+        },
+        {
+            "kernel": [
+                [1.375, 0.375, 0.875],
+                [1.625, -0.125, 0.875],
+                [1.125, 1.625, -0.625],
+                [-1.0, 1.5, -0.875],
+                [0.0, 0.375, 1.625],
+            ],
+            "bias": [-2.96875, 1.8125, 0.28125],
+        },
+    ],
+)
+"""Its %41: a part of it is in a sum twice, once as it is and once doubled with a constant."""
+
+
+@pytest.mark.parametrize("target", ["ecp5-85k", "xc7-a35t"])
+@pytest.mark.parametrize("network", [ONE_BIT, THREE_BITS], ids=["one bit", "three bits"])
+def test_sums_of_sums_that_are_narrower_than_their_terms_do_not_overflow(network, target):
+    """Roundings of whole steps vanish, and sums of the layer before, narrowed by relaxation, are parts of sums."""
+    design = hw.compile(network, target=target)
+    kernel = design.circuit.kernel
+    reached = values_of(kernel, np.arange(kernel.lo[0], kernel.hi[0] + 1)[:, None])
+    assert np.all(kernel.lo <= reached.min(axis=1))
+    assert np.all(reached.max(axis=1) <= kernel.hi)
+    assert prove(design.program, kernel).failures == ()
+    # A range without the codes that are reached is never proven.
+    for value in np.flatnonzero(np.isin(kernel.op, (OpCode.ADD, OpCode.SUB)) & (kernel.lo < kernel.hi))[::4].tolist():
+        lo, hi = np.array(kernel.lo), np.array(kernel.hi)
+        lo[value] = reached[value].min() + 1
+        assert not prove(design.program, kernel.with_(lo=lo)).proven, value
+        hi[value] = reached[value].max() - 1
+        assert not prove(design.program, kernel.with_(hi=hi)).proven, value
 
 
 def test_a_range_that_nothing_reaches_is_a_failure_not_a_crash():

@@ -12,6 +12,8 @@ proven here, only simulated: the printing of the circuit as Verilog, and synthes
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from fractions import Fraction
+from math import ceil, floor
 from typing import Any
 
 import numpy as np
@@ -24,7 +26,7 @@ from hardwire.ir.relaxation import relaxed_ranges
 from hardwire.passes._operands import operands
 from hardwire.passes.dce import dce
 from hardwire.passes.unroll import unroll
-from hardwire.proof.forms import Atoms, Form, forms_of
+from hardwire.proof.forms import Atoms, Form, Terms, forms_of, primitive
 
 
 @dataclass(frozen=True)
@@ -146,6 +148,8 @@ def _overflow(kernel: Kernel, forms: list[Form], atoms: Atoms, failures: list[st
             if all(low <= high for low, high in spans):
                 table = kernel.tables[op.p].tolist() if op.code is OpCode.TABLE else ()
                 lo, hi = _both((lo, hi), range_of(op.code, spans, op.p, op.q, coefs=op.coefs, table=table))
+        if (lo < op.lo or op.hi < hi) and op.code in _SUMS:
+            lo, hi = _both((lo, hi), _over_learnt(kernel, forms, atoms, op.id))
         if op.lo <= lo and hi <= op.hi:
             fits += 1
         else:
@@ -154,6 +158,41 @@ def _overflow(kernel: Kernel, forms: list[Form], atoms: Atoms, failures: list[st
                 f"its range [{op.lo}, {op.hi}] of {op.width} bits does not hold that"
             )
     return fits
+
+
+_SUMS = (OpCode.LINEAR, OpCode.ADD, OpCode.SUB, OpCode.SHL)
+
+
+def _over_learnt(kernel: Kernel, forms: list[Form], atoms: Atoms, value: int) -> Range:
+    """Range of a sum over its parts of learnt ranges and of other ops, all sums between written out.
+
+    The form itself is over atoms, which say less than was learnt of a part; the operands' ranges do not see what
+    cancels between the two. Every part's range, the circuit's too, was proven before or is a failure already.
+    """
+    coefs = {value: 1}
+    parts: dict[Terms, tuple[int, Range]] = {}
+    constant = 0
+    while coefs:
+        at = max(coefs)
+        coef, op, form = coefs.pop(at), kernel[at], forms[at]
+        if op.code in _SUMS and (at == value or not atoms.is_learnt(form)):
+            weights = op.coefs
+            if op.code is OpCode.LINEAR:
+                constant += coef * op.p
+            else:
+                weights = (1 << op.p, -(1 << op.q) if op.code is OpCode.SUB else 1 << op.q)[: len(op.args)]
+            for arg, weight in zip(op.args, weights, strict=True):
+                coefs[arg] = coefs.get(arg, 0) + coef * weight
+            continue
+        constant += coef * form.constant
+        if form.terms:
+            # Parts that are multiples of each other, or a constant off, are one.
+            terms, unit = primitive(form.terms)
+            before, span = parts.get(terms, (0, atoms.range(Form(terms, 0))))
+            low, high = sorted(Fraction(bound - form.constant, unit) for bound in (op.lo, op.hi))
+            parts[terms] = before + coef * unit, _both(span, (ceil(low), floor(high)))
+    bounds = [sorted(coef * bound for bound in span) for coef, span in parts.values()]
+    return constant + sum(low for low, _ in bounds), constant + sum(high for _, high in bounds)
 
 
 def _both(first: Range, second: Range) -> Range:

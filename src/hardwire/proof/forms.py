@@ -194,7 +194,7 @@ class Atoms:
             lo += coef * (low if coef > 0 else high)
             hi += coef * (high if coef > 0 else low)
         if self._known and len(form.terms) > 1:
-            terms, unit = _primitive(form.terms)
+            terms, unit = primitive(form.terms)
             if terms in self._known:
                 low, high = sorted(unit * bound + form.constant for bound in self._known[terms])
                 return max(lo, low), min(hi, high)
@@ -205,12 +205,16 @@ class Atoms:
         lo, hi = self.range(form)
         if not form.terms or (span[0] <= lo and hi <= span[1]):
             return
-        terms, unit = _primitive(form.terms)
+        terms, unit = primitive(form.terms)
         low, high = sorted((bound - form.constant) / Fraction(unit) for bound in (max(lo, span[0]), min(hi, span[1])))
         if len(terms) == 1:
             self._nearer[terms[0][0]] = ceil(low), floor(high)
         else:
             self._known[terms] = ceil(low), floor(high)
+
+    def is_learnt(self, form: Form) -> bool:
+        """Whether a sum's range was learnt, nearer than what its terms say."""
+        return len(form.terms) > 1 and primitive(form.terms)[0] in self._known
 
     def spell(self, form: Form, other: Form, span: Range) -> None:
         """Where a form is one choice, spell it as `other`, which is equal to it and in `span`, from now on."""
@@ -226,7 +230,7 @@ class Atoms:
         return self._spellings.get(form.terms[0][0], form) if alone else form
 
 
-def _primitive(terms: Terms) -> tuple[Terms, int]:
+def primitive(terms: Terms) -> tuple[Terms, int]:
     """Terms over their greatest common divisor, the first positive, and that divisor, negative where they turned."""
     unit = gcd(*(coef for _, coef in terms))
     if terms[0][1] < 0:
@@ -444,7 +448,7 @@ def _compared(code: OpCode, difference: Form, atoms: Atoms) -> Form:
     if code is OpCode.EQUAL and (lo == hi == 0 or lo > 0 or hi < 0):
         return Form((), int(lo == 0))
     # Σ·unit < bound is Σ < ceil(bound / unit): comparisons of a sum without a common factor.
-    terms, unit = _primitive(difference.terms)
+    terms, unit = primitive(difference.terms)
     if unit < 0 and code is OpCode.LESS:
         terms, unit = tuple((atom, -coef) for atom, coef in terms), -unit
     if code is OpCode.EQUAL and difference.constant % unit:
