@@ -60,6 +60,12 @@ class SoftmaxTables:
     recip_frac: int
     normalise: bool
 
+    @classmethod
+    def of(cls, fields: Sequence[int]) -> SoftmaxTables:
+        """Return the tables of the fields in order, as integers."""
+        shift, depth, exp_frac, index_bits, recip_frac, normalise = fields
+        return cls(shift, depth, exp_frac, index_bits, recip_frac, bool(normalise))
+
     def leading(self, n: int) -> int:
         """Bit `a` of the (normalised) sum's leading one, for `n` elements."""
         return self.exp_frac + ((n - 1).bit_length() if self.normalise else 0)
@@ -91,7 +97,8 @@ class Softmax(Layer):
     """Softmax of `factor · x` along `axis` (the batch axis not counted, ≥ 0).
 
     Attrs `axis`, `output` (`Quantiser` or None), `tables` (`SoftmaxTables`, or None for `default_tables`), `factor`
-    (> 0, 1 where absent; it costs nothing, as the table's step holds it). A mask that broadcasts to the input keeps the
+    (> 0, 1 where absent; it costs nothing, as the table's step holds it), `unit` (scale at which `tables` counts the
+    input's codes; that of the input where absent). A mask that broadcasts to the input keeps the
     elements where it is not 0 and gives 0 for the others: param `mask`, or a second input of 0 and 1. Where it keeps
     none, all give 0, or with attr `share` (bool) each the same. The float meaning is the float64 softmax; the integer
     meaning is `fixed_codes`, at most `error_bound` away before the output quantiser.
@@ -129,7 +136,9 @@ class Softmax(Layer):
             )
         axis = checked_axis(node, node.attrs["axis"], len(x.shape))
         n = x.shape[axis]
-        x = low.rescaled(node, x, one_scale(x, tuple(range(len(x.shape)))))
+        unit = node.attrs.get("unit")
+        common = one_scale(x, tuple(range(len(x.shape)))) if unit is None else np.array(Fraction(unit), object)
+        x = low.rescaled(node, x, common)
         own: Fraction = x.scales()[(0,) * len(x.shape)]
         scale = own * Fraction(_factor(node))
         last = x.view(np.moveaxis(x.index, axis, -1), np.moveaxis(x.scales(), axis, -1))

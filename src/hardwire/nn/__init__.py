@@ -17,8 +17,33 @@ except ImportError as error:
 
 from hardwire.nn import quantisers
 from hardwire.nn._layer import Layer
+from hardwire.nn.activations import GELU, Activation, HardSigmoid, HardTanh, LeakyReLU, ReLU, Sigmoid, SiLU, Tanh
+from hardwire.nn.conv import Conv1d, Conv2d
 from hardwire.nn.dense import Dense
+from hardwire.nn.norm import BatchNorm, Norm, hold_statistics
 from hardwire.nn.scheme import Scheme
+from hardwire.nn.softmax import Softmax
 from hardwire.nn.tables import EdgeTables
 
-__all__ = ["Dense", "EdgeTables", "Layer", "Scheme", "quantisers"]
+__all__ = [
+    "GELU",
+    "Activation",
+    "BatchNorm",
+    "Conv1d",
+    "Conv2d",
+    "Dense",
+    "EdgeTables",
+    "HardSigmoid",
+    "HardTanh",
+    "Layer",
+    "LeakyReLU",
+    "Norm",
+    "ReLU",
+    "Scheme",
+    "SiLU",
+    "Sigmoid",
+    "Softmax",
+    "Tanh",
+    "hold_statistics",
+    "quantisers",
+]

@@ -56,3 +56,16 @@ def cast(layer: str, quantiser: Quantiser | None, count: int, times: int = 1) ->
     if quantiser is not None:
         grid = quantiser.grid()
         yield Casts(layer, quantiser.bits(), grid.lo < 0, grid.rounding, grid.overflow, count, times)
+
+
+def fractional_bits(quantiser: Quantiser | None, like: Tensor) -> Tensor:
+    """Fractional bits of what a quantiser gives, with gradients where they are learnt."""
+    if quantiser is None:
+        return torch.zeros_like(like)
+    fraction = getattr(quantiser, "fraction", None)
+    return fraction() if fraction is not None else -torch.log2(quantiser.grid().scale)
+
+
+def bits_of(quantiser: Quantiser | None, like: Tensor) -> Tensor:
+    """Bits of what a quantiser gives; 16 for a tensor that has none."""
+    return torch.full_like(like, 16.0) if quantiser is None else quantiser.bits()

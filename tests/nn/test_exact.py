@@ -1,0 +1,41 @@
+"""Sums that float32 would round are made in float64, and those that nothing holds are refused."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from equal import assert_compiled
+
+from hardwire import nn
+from hardwire.errors import RangeError
+from hardwire.nn import exact
+
+
+def _wide(inputs: str, weight: str) -> nn.Dense:
+    layer = nn.Dense(3, 2, scheme=nn.Scheme.fixed(inputs, weight))
+    with torch.no_grad():
+        layer.weight.copy_(torch.tensor([[0.3, -0.7, 0.11], [0.9, 0.5, -0.123]]))
+    return layer
+
+
+@pytest.mark.parametrize(("inputs", "kind"), [("s8.6", torch.float32), ("s20.16", torch.float64)])
+def test_the_type_follows_from_the_bits(inputs, kind):
+    layer = _wide(inputs, "s14.13").eval()
+    x = np.random.default_rng(0).normal(size=(300, 3)).astype(np.float32)
+    assert layer(torch.as_tensor(x)).dtype is kind
+    assert_compiled(layer, x)
+
+
+def test_more_than_float64_holds_is_refused():
+    with pytest.raises(RangeError, match=r"layer Dense: its sums need 5[0-9] bits, more than the 53"):
+        _wide("s30.20", "s27.26").eval()(torch.randn(4, 3))
+
+
+def test_bits_of_the_largest_sum():
+    weight = torch.tensor([[3.0, -4.0], [0.0, 0.25]])
+    one = torch.ones(1, 1)
+    # Rows reach 7·8 quarters·… of a unit of 1/4, and 0.25·8 of the same.
+    assert exact.bits(weight, one / 4, torch.tensor([8.0]), one) == pytest.approx(np.log2(7 * 8 * 4))
+    offset = (torch.tensor([0.0, 1.0]), torch.tensor([torch.inf, 1 / 1024]))
+    assert exact.bits(weight, one / 4, torch.tensor([8.0]), one, offset) == pytest.approx(np.log2(3 * 1024))
