@@ -234,7 +234,9 @@ class EdgeTables(Layer):
         yield Lookups(type(self).__name__, address, used, self.positions)
         if not self.port:
             bits = torch.full((self.inputs,), float(self.most))
-            yield Casts(type(self).__name__, bits, Rounding.TRN, Overflow.SAT, self.positions)
+            signed = torch.as_tensor(self.first < 0)
+            name = type(self).__name__
+            yield Casts(name, bits, signed, Rounding.TRN, Overflow.SAT, self.inputs, self.positions)
 
     def extra_repr(self) -> str:
         """Sizes."""
