@@ -419,6 +419,50 @@ def demo(
         out.print(f"report: {output / 'report.html'}", highlight=False)
 
 
+@app.command("train")
+def train_command(
+    recipe: Annotated[str, typer.Argument(help="A recipe that ships (jets, particles, …) or a .toml file.")],
+    output: Annotated[Path | None, typer.Option("-o", "--output", help="Folder; build/NAME otherwise.")] = None,
+    epochs: Annotated[int | None, typer.Option(min=1, help="Epochs instead of the recipe's.")] = None,
+    seed: Annotated[int | None, typer.Option(min=0, help="Seed instead of the recipe's.")] = None,
+    change: Annotated[
+        list[str] | None, typer.Option("--set", help="TABLE.FIELD=VALUE instead of the recipe's; as often as needed.")
+    ] = None,
+    resume: Annotated[bool, typer.Option("--resume/--restart", help="Go on with the folder's run, or anew.")] = True,
+    as_json: Json = False,
+) -> None:
+    """Train for the hardware: from a recipe to a compiled, verified design with its report and plots."""
+    from hardwire.train import run
+    from hardwire.train.recipes import read
+    from hardwire.train.report import result_table
+
+    changes = change or []
+    folder = output or Path("build") / read(recipe, changes).name
+    with working("starting") as say:
+        found = run(recipe, folder, epochs=epochs, seed=seed, changes=changes, resume=resume, progress=say)
+    if as_json:
+        _print_json(found.summary)
+        return
+    out.print(result_table(found.summary))
+    for note in found.summary["notes"]:
+        err.print(f"note: {note}", highlight=False)
+    out.print(f"design: {folder / 'design'}   plot: {folder / 'training.svg'}", highlight=False)
+
+
+@data_app.command()
+def particles(
+    output: Annotated[Path, typer.Option("-o", "--output", help="File to write (.npz).")],
+    n: Annotated[int, typer.Option("-n", help="Number of jets, all classes together.")] = 8_000,
+    seed: Annotated[int, typer.Option(help="Same seed, same jets, which are those of `data jets`.")] = 1,
+    processes: Annotated[int, typer.Option(help="Processes; 0 for one a core.")] = 0,
+    as_json: Json = False,
+) -> None:
+    """Simulate jets as `data jets` does, and keep the 16 hardest particles of each."""
+    from hardwire.datasets import particles as data_set
+
+    _generate(data_set.generate, output, n, seed, processes, as_json)
+
+
 @data_app.command()
 def jets(
     output: Annotated[Path, typer.Option("-o", "--output", help="File to write (.npz).")],
@@ -428,13 +472,17 @@ def jets(
     as_json: Json = False,
 ) -> None:
     """Simulate jets of five classes with Pythia 8 and compute the 16 features of the hls4ml benchmark."""
-    from rich.progress import Progress
-
     from hardwire.datasets.jets import generate_jets
+
+    _generate(generate_jets, output, n, seed, processes, as_json)
+
+
+def _generate(generate: Callable[..., Any], output: Path, n: int, seed: int, processes: int, as_json: bool) -> None:
+    from rich.progress import Progress
 
     with Progress(console=err, transient=True) as bar:
         task = bar.add_task("simulating jets", total=n)
-        made = generate_jets(
+        made = generate(
             n,
             seed=seed,
             processes=processes or os.cpu_count() or 1,

@@ -9,48 +9,25 @@ from __future__ import annotations
 
 import json
 import os
-import platform
-import struct
-import zipfile
-import zlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from importlib import metadata, resources
+from importlib import resources
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from hardwire import __version__
-from hardwire.datasets._files import write_npz
-from hardwire.datasets._parallel import Progress, Tick, run_chunks
+from hardwire.datasets._files import UNREADABLE, write_npz
+from hardwire.datasets._parallel import Progress, Tick
+from hardwire.datasets._simulated import CHUNK_JETS, CLASS_NAMES, checked_request, recorded, simulate, simulated_rows
 from hardwire.datasets._split import split_indices
-from hardwire.datasets.physics.detector import detect
 from hardwire.datasets.physics.features import FEATURE_NAMES, event_features
-from hardwire.datasets.physics.pythia import JetEvents, generator_versions
+from hardwire.datasets.physics.pythia import generator_versions
 from hardwire.errors import DataError
 
-CLASS_NAMES = ("g", "q", "t", "w", "z")
+__all__ = ["CHUNK_JETS", "CLASS_NAMES", "FORMAT", "Jets", "generate", "generate_jets", "load", "load_jets"]
+
 FORMAT = "hardwire jets 1"
-
-# Jets of a chunk are made in order from one seed, so these two numbers are part of what a seed means.
-CHUNK_JETS = 500
-BATCH_EVENTS = 25
-
-# What numpy, zipfile, zlib and json raise on files that are something else, cut short or damaged.
-_UNREADABLE = (
-    OSError,
-    ValueError,
-    KeyError,
-    EOFError,
-    TypeError,
-    AttributeError,
-    RuntimeError,
-    MemoryError,
-    zipfile.BadZipFile,
-    zlib.error,
-    struct.error,
-)
 
 
 @dataclass(frozen=True, eq=False)
@@ -150,7 +127,7 @@ class Jets:
                 recipe = dict(json.loads(str(file["recipe"])))
         except FileNotFoundError as error:
             raise DataError(f"there is no file {name}", hint=again) from error
-        except _UNREADABLE as error:
+        except UNREADABLE as error:
             raise DataError(f"{name} cannot be read as jets: {error}", hint=again) from error
         try:
             return cls(x, y, features, classes, recipe)
@@ -169,46 +146,11 @@ def load_jets() -> Jets:
 
 def _chunk(kind: int, index: int, count: int, seed: int, tick: Tick) -> NDArray[np.float32]:
     """The first `count` jets of one chunk of one kind, (count, 16)."""
-    seeds = np.random.SeedSequence(seed, spawn_key=(kind, index))
-    source = JetEvents(CLASS_NAMES[kind], int(seeds.generate_state(1, np.uint64)[0]))
-    rng = np.random.Generator(np.random.PCG64(seeds))
-    rows = np.empty((count, len(FEATURE_NAMES)), dtype=np.float32)
-    made = 0
-    while made < count:
-        events = source.batch(BATCH_EVENTS)
-        normals = rng.standard_normal(len(events.momenta))
-        before = made
-        for i in range(len(events)):
-            if made == count:
-                break
-            part = slice(int(events.offsets[i]), int(events.offsets[i + 1]))
-            objects = detect(events.momenta[part], events.seen_by[part], normals[part])
-            row = event_features(objects, events.partons[i])
-            if row is not None:
-                rows[made] = row
-                made += 1
-        tick(made - before)
-    return rows
+    return simulated_rows(kind, index, count, seed, tick, event_features, (len(FEATURE_NAMES),))
 
 
 def _recipe(n: int, seed: int) -> dict[str, Any]:
-    return {
-        "command": f"hardwire data jets -n {n} --seed {seed}",
-        "n": n,
-        "seed": seed,
-        "chunk_jets": CHUNK_JETS,
-        "batch_events": BATCH_EVENTS,
-        "versions": {
-            **generator_versions(),
-            "hardwire": __version__,
-            "numpy": metadata.version("numpy"),
-            "numba": metadata.version("numba"),
-            "python": platform.python_version(),
-        },
-        "machine": platform.machine(),
-        "process": "pp at 13 TeV, Pythia 8 Monash, partons of 995-1005 GeV in pT (gluons: from 995 GeV)",
-        "jets": "leading anti-kT R = 0.4 within 0.4 of a parton, mMDT z_cut = 0.1, at least 3 groomed constituents",
-    }
+    return recorded("jets", n, seed, generator_versions())
 
 
 def generate_jets(n: int, seed: int = 0, *, processes: int | None = None, progress: Progress | None = None) -> Jets:
@@ -230,26 +172,9 @@ def generate_jets(n: int, seed: int = 0, *, processes: int | None = None, progre
         DataError: an argument is out of range.
         ToolError: a worker process died.
     """
-    workers = (os.cpu_count() or 1) if processes is None else processes
-    for name, value, least in (("n", n, 1), ("seed", seed, 0), ("processes", workers, 1)):
-        if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < least:
-            raise DataError(
-                f"jets cannot be generated with {name} = {value!r}: it must be an integer of at least {least}"
-            )
-    n, seed = int(n), int(seed)
+    n, seed, workers = checked_request("jets", n, seed, processes)
     recipe = _recipe(n, seed)
-    kinds = len(CLASS_NAMES)
-    chunks: Sequence[tuple[int, int, int, int]] = [
-        (kind, start // CHUNK_JETS, min(CHUNK_JETS, wanted - start), seed)
-        for kind, wanted in enumerate((n - kind + kinds - 1) // kinds for kind in range(kinds))
-        for start in range(0, wanted, CHUNK_JETS)
-    ]
-    parts = run_chunks(_chunk, chunks, total=n, processes=int(workers), progress=progress)
-    x = np.empty((n, len(FEATURE_NAMES)), dtype=np.float32)
-    y = np.arange(n, dtype=np.int64) % kinds
-    for (kind, index, count, _), part in zip(chunks, parts, strict=True):
-        first = kind + kinds * CHUNK_JETS * index
-        x[first : first + kinds * count : kinds] = part
+    x, y = simulate(_chunk, n, seed, (len(FEATURE_NAMES),), workers, progress)
     return Jets(x, y, FEATURE_NAMES, CLASS_NAMES, recipe)
 
 

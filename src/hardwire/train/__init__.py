@@ -20,6 +20,7 @@ from hardwire.train.evaluation import evaluate
 from hardwire.train.loop import History, fit
 from hardwire.train.losses import Metric
 from hardwire.train.options import Options
+from hardwire.train.pipeline import Result, run
 
 __all__ = [
     "Callback",
@@ -33,6 +34,7 @@ __all__ = [
     "Options",
     "ParetoFront",
     "Ramp",
+    "Result",
     "Run",
     "TensorBoard",
     "callbacks",
@@ -40,4 +42,5 @@ __all__ = [
     "evaluate",
     "fit",
     "fit_seeds",
+    "run",
 ]

@@ -82,10 +82,10 @@ def leading_jet(objects: NDArray[np.float64], radius: float = JET_RADIUS) -> NDA
     return objects[constituents(clustering, int(clustering.jets[best]))]
 
 
-def event_features(
+def matched_jet(
     objects: NDArray[np.float64], partons: NDArray[np.float64], radius: float = JET_RADIUS
 ) -> NDArray[np.float64] | None:
-    """Features of the leading jet of an event's objects (n, 4), None where it has none or belongs to no parton.
+    """Constituents of the leading jet of an event's objects (n, 4), None where it has none or belongs to no parton.
 
     `partons` (k, 4) px py pz E are the hard process's; the jet's axis must lie within `radius` of one of them.
     """
@@ -95,4 +95,12 @@ def event_features(
     y, phi = directions(jet.sum(axis=0, keepdims=True))
     if not (separation2(y, phi, *directions(partons)) < radius**2).any():
         return None
-    return jet_features(jet)
+    return jet
+
+
+def event_features(
+    objects: NDArray[np.float64], partons: NDArray[np.float64], radius: float = JET_RADIUS
+) -> NDArray[np.float64] | None:
+    """Features of the leading jet of an event (see `matched_jet`), None where it has no value of them."""
+    jet = matched_jet(objects, partons, radius)
+    return None if jet is None else jet_features(jet)
