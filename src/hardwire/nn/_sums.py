@@ -20,6 +20,7 @@ from hardwire.nn.work import Products, Work
 class Sums(Layer):
     """`y = q(x) · q(W) + q(b)`, exact in the compiled design, and here in evaluation: see `hardwire.nn.exact`.
 
+    A scheme with `output` brings the sums to its type, as an accumulator of that type would.
     The first axis of the weight is the output's features. With a `Norm` weight and bias are those that it is folded
     into, and there is no bias of its own. A subclass says how the sums are made.
     """
@@ -48,6 +49,8 @@ class Sums(Layer):
         self.weight_quantiser = scheme.weight(shape) if scheme.weight else None
         biased = shape[:1] if self.norm is not None else bias
         self.bias_quantiser = scheme.bias(biased) if scheme.bias and biased else None
+        # A granule an output feature, beside axes like those that the input's quantiser sees.
+        self.output_quantiser = scheme.output((shape[0], *inputs[1:])) if scheme.output else None
         self.positions = self.places = 1
         """Positions of the outputs and of the inputs, in the last forward pass."""
 
@@ -90,10 +93,10 @@ class Sums(Layer):
         x = quantised(self.input_quantiser, x)
         if torch.compiler.is_exporting():
             now = self.parameters_now()
-            return self.sums(x, now["weight"], now.get("bias"))
+            return quantised(self.output_quantiser, self.sums(x, now["weight"], now.get("bias")))
         y = self._normalised(x) if self.norm is not None and self.norm.live() else self._plain(x)
         self.note_positions(x, y)
-        return y
+        return quantised(self.output_quantiser, y)
 
     def _plain(self, x: Tensor) -> Tensor:
         now = self.constants()
@@ -151,3 +154,4 @@ class Sums(Layer):
             self.positions,
         )
         yield from cast(name, given, self.values, self.places)
+        yield from cast(name, self.output_quantiser, len(self.weight), self.positions)

@@ -1,13 +1,14 @@
 """Fixed-point arithmetic on tensors: the compiler's own rounding and overflow (`hardwire.fixed`), differentiable.
 
-A `Grid` says which numbers a tensor may take. `quantised` rounds to it; in an exported program the operator
-`hardwire::quantise` stands for it, which the compiler's frontend reads. Codes are exact in float32 up to 24 bits and in
-float64 up to 53.
+A `Grid` says which numbers a tensor may take. `on_grid` rounds to it; in an exported program the operator
+`hardwire::quantise` stands for it, which the compiler's frontend reads. `through` gives the result a gradient. Codes
+are exact in float32 up to 24 bits and in float64 up to 53.
 """
 
 from __future__ import annotations
 
-from typing import NamedTuple
+import math
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -15,6 +16,11 @@ from torch import Tensor
 
 from hardwire.fixed import Overflow, Rounding
 from hardwire.quantiser import Quantiser as Frozen
+
+LN2 = math.log(2.0)
+
+_FAR = float(1 << 62)
+"""Codes are held within ± this before they wrap, as `hardwire.quantiser` does."""
 
 
 class Grid(NamedTuple):
@@ -43,47 +49,85 @@ def rounded(x: Tensor, rounding: Rounding) -> Tensor:
         return x.trunc()
     if rounding is Rounding.CEIL:
         return x.ceil()
-    if rounding is Rounding.AWAY:
-        return torch.where(x >= 0, x.ceil(), x.floor())
     if rounding is Rounding.RND_CONV:
         return x.round()
-    below = x.floor()
-    rest = x - below
+    # To nearest in steps of a half, then the ties in their direction: nothing is added that could itself round.
     if rounding is Rounding.RND:
-        up = rest >= 0.5
-    elif rounding is Rounding.RND_MIN_INF:
-        up = rest > 0.5
+        return (x * 2).floor_().mul_(0.5).ceil_()
+    if rounding is Rounding.RND_MIN_INF:
+        return (x * 2).ceil_().mul_(0.5).floor_()
+    size = x.abs()
+    if rounding is Rounding.AWAY:
+        size.ceil_()
     elif rounding is Rounding.RND_ZERO:
-        up = (rest > 0.5) | ((rest == 0.5) & (x < 0))
+        size.mul_(2).ceil_().mul_(0.5).floor_()
     else:
-        up = (rest > 0.5) | ((rest == 0.5) & (x >= 0))
-    return below + up.to(x.dtype)
+        size.mul_(2).floor_().mul_(0.5).ceil_()
+    return size.copysign_(x)
 
 
 def held(codes: Tensor, lo: Tensor, hi: Tensor, overflow: Overflow) -> Tensor:
-    """Codes brought into [lo, hi], as `hardwire.fixed.apply_overflow` does."""
+    """Codes brought into [lo, hi], as `hardwire.fixed.apply_overflow` does; exact however far outside they are."""
     if overflow is Overflow.SAT:
         return torch.minimum(torch.maximum(codes, lo), hi)
     if overflow is Overflow.SAT_SYM:
         # The lowest code of a two's complement range has no counterpart and is not used.
         return torch.minimum(torch.maximum(codes, torch.where(lo < 0, -hi, lo)), hi)
     if overflow is Overflow.SAT_ZERO:
-        return torch.where((codes < lo) | (codes > hi), torch.zeros_like(codes), codes)
+        return torch.where((codes < lo) | (codes > hi), 0.0, codes)
+    # The period is a power of two, so quotient and remainder are exact; a difference from `lo` would not be.
+    codes = codes.clamp(-_FAR, _FAR)
     span = hi - lo + 1
     if overflow is Overflow.WRAP:
-        return codes - span * ((codes - lo) / span).floor()
-    phase = codes - lo - 2 * span * ((codes - lo) / (2 * span)).floor()
-    return torch.where(phase < span, phase, 2 * span - 1 - phase) + lo
+        rest = codes - (codes / span).floor_().mul_(span)
+        return rest - (rest / (hi + 1)).floor_().mul_(span)
+    # A triangle wave of twice the period: rising over [lo, hi], then mirrored.
+    rest = codes - (codes / (2 * span)).floor_().mul_(2 * span)
+    wave = torch.where(rest > hi, hi - lo - rest, rest)
+    wave = torch.where(rest > hi + span, rest - 2 * span, wave)
+    return torch.minimum(torch.maximum(wave, lo), hi)
 
 
 def on_grid(x: Tensor, grid: Grid) -> Tensor:
     """`x` (batch, …) rounded to the grid and brought into its range; no gradient passes."""
-    return held(rounded(x / grid.scale, grid.rounding), grid.lo, grid.hi, grid.overflow) * grid.scale
+    codes = rounded(x * grid.scale.reciprocal(), grid.rounding)
+    return held(codes, grid.lo, grid.hi, grid.overflow) * grid.scale
+
+
+class _Through(torch.autograd.Function):
+    """Value of one tensor, gradients of others: what a straight-through estimator is."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, y: Tensor, slope: Tensor | None, *learnt: Tensor) -> Tensor:
+        ctx.save_for_backward(slope, *learnt[1::2])
+        ctx.shapes = [parameter.shape for parameter in learnt[::2]]
+        return y.view_as(y)
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
+        slope, *by_parameter = ctx.saved_tensors
+        onward = None
+        if ctx.needs_input_grad[0]:
+            onward = gradient if slope is None else gradient * slope
+        found = [onward, None, None]
+        for shape, derivative in zip(ctx.shapes, by_parameter, strict=True):
+            found += [(gradient * derivative).sum_to_size(shape).mul_(LN2), None]
+        return tuple(found)
+
+
+def through(x: Tensor, y: Tensor, slope: Tensor | None = None, *learnt: tuple[Tensor, Tensor]) -> Tensor:
+    """`y`, with a gradient that the rounding has not.
+
+    That of `x` is the gradient of `y` times `slope` (1 where it is None). Each of `learnt` is a parameter p of which
+    the grid goes as 2^p, of a shape that broadcasts against `y`, and dy / d(p ln 2), of the shape of `y`.
+    """
+    flat = [tensor for pair in learnt for tensor in pair]
+    return _Through.apply(x, y, slope, *flat)
 
 
 @torch.library.custom_op("hardwire::quantise", mutates_args=())
 def _quantise(x: Tensor, scale: Tensor, lo: Tensor, hi: Tensor, rounding: str, overflow: str) -> Tensor:
-    return on_grid(x, Grid(scale, lo, hi, Rounding[rounding], Overflow[overflow]))
+    return on_grid(x, Grid(scale, lo, hi, Rounding[rounding], Overflow[overflow])).to(x.dtype)
 
 
 @_quantise.register_fake

@@ -17,12 +17,15 @@ Make = Callable[[Shape], Quantiser]
 class Scheme:
     """How inputs, weights and biases are quantised; None leaves them as they are.
 
-    Modules quantise their own inputs, so that a chain of them needs no quantiser between.
+    Modules quantise their own inputs, so that a chain of them needs no quantiser between. `output` brings a layer's
+    sums to a type: an accumulator that wraps or saturates. Without it sums are exact. One part is changed by
+    `dataclasses.replace(scheme, weight=Ternary)`.
     """
 
     input: Make | None
     weight: Make | None
     bias: Make | None
+    output: Make | None = None
 
     @classmethod
     def learned(

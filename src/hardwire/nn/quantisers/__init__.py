@@ -2,8 +2,33 @@
 
 from __future__ import annotations
 
-from hardwire.nn.quantisers._base import Quantiser, granules
+from hardwire.nn.quantisers._base import Quantiser, WeightQuantiser, granules
+from hardwire.nn.quantisers.bound import LearnedBound, LearnedStep
+from hardwire.nn.quantisers.digits import Binary, PowerOfTwo, Ternary
+from hardwire.nn.quantisers.estimators import STRAIGHT, Estimator, Noise, Soft, Stochastic
 from hardwire.nn.quantisers.fixed import Fixed
 from hardwire.nn.quantisers.learned import LearnedRange, LearnedWeight
+from hardwire.nn.quantisers.ranges import Average, Percentile, Tracker, Widest
 
-__all__ = ["Fixed", "LearnedRange", "LearnedWeight", "Quantiser", "granules"]
+__all__ = [
+    "STRAIGHT",
+    "Average",
+    "Binary",
+    "Estimator",
+    "Fixed",
+    "LearnedBound",
+    "LearnedRange",
+    "LearnedStep",
+    "LearnedWeight",
+    "Noise",
+    "Percentile",
+    "PowerOfTwo",
+    "Quantiser",
+    "Soft",
+    "Stochastic",
+    "Ternary",
+    "Tracker",
+    "WeightQuantiser",
+    "Widest",
+    "granules",
+]

@@ -12,55 +12,27 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
+from hardwire.errors import ModelError
 from hardwire.fixed import Overflow, Rounding
-from hardwire.nn.arithmetic import Grid, on_grid, rounded
-from hardwire.nn.quantisers._base import Granularity, Quantiser, granules
+from hardwire.nn.arithmetic import Grid, exported, rounded, through
+from hardwire.nn.quantisers._base import Granularity, Quantiser, WeightQuantiser, granules, learnt
+from hardwire.nn.quantisers.estimators import STRAIGHT, Estimator
+from hardwire.nn.quantisers.ranges import Tracker, Widest, extent
 
-_LEAST, _MOST = -16.0, 20.0
-"""Fractional bits stay between, so that codes are exact in float32."""
-
-
-def _through(x: Tensor) -> Tensor:
-    """Rounded half up, with the gradient of the identity."""
-    return x + ((x + 0.5).floor() - x).detach()
+LEAST, MOST = -16.0, 20.0
+"""Fractional bits are brought between whenever training or evaluation begins."""
 
 
-def _reduced(x: Tensor, granules: Tensor) -> list[int]:
-    """Axes of `x` that share a granule: those in front that the granules lack, and those where they are one."""
-    lead = x.ndim - granules.ndim
-    return [*range(lead), *(lead + k for k, n in enumerate(granules.shape) if n == 1 and x.shape[lead + k] != 1)]
+def magnitude(codes: Tensor) -> Tensor:
+    """Bits of whole numbers without their sign: 0 for 0, 3 for ±4; exact, unlike a logarithm."""
+    return torch.frexp(codes).exponent.to(codes.dtype)
 
 
-class _Learned(Quantiser):
-    """Quantiser with learnt fractional bits `f` (shape of the granules)."""
-
-    def __init__(self, shape: Sequence[int], granularity: Granularity, axis: int, bits: float) -> None:
-        super().__init__()
-        self.f = nn.Parameter(torch.full(granules(shape, granularity, axis), float(bits)))
-
-    def fraction(self) -> Tensor:
-        """Return the fractional bits in use: whole numbers, differentiable."""
-        return _through(self.f.clamp(_LEAST, _MOST))
-
-    def rounded(self, x: Tensor) -> Tensor:
-        """`x` on the grid; the gradient of f is that of the rounding error."""
-        grid, f = self.grid(), self.fraction()
-        with torch.no_grad():
-            y = on_grid(x, grid)
-            error = (x - y) * math.log(2.0)
-        if grid.overflow.name.startswith("SAT"):
-            low, high = grid.lo * grid.scale, grid.hi * grid.scale
-            through = torch.minimum(torch.maximum(x, low), high)
-            error = torch.where((x >= low) & (x <= high), error, 0.0)
-        else:
-            through = x
-        return through + (y - through).detach() + error * (f - f.detach())
-
-
-class LearnedWeight(_Learned):
+class LearnedWeight(WeightQuantiser):
     """Weights: learnt fractional bits; the range follows the weights, so that none ever overflows.
 
-    `shape` is that of the weight. A weight that rounds to zero has zero bits: it is pruned, and its gradient stays.
+    `shape` is that of the weight, `f` that of the granules. A weight that rounds to zero has zero bits: it is pruned,
+    costs nothing, and comes back where the loss asks for it, for its gradient and that of its f stay.
     """
 
     def __init__(
@@ -70,47 +42,57 @@ class LearnedWeight(_Learned):
         axis: int = 0,
         bits: float = 6.0,
         rounding: Rounding = Rounding.RND,
+        *,
+        estimator: Estimator = STRAIGHT,
     ) -> None:
-        super().__init__(shape, granularity, axis, bits)
-        self.rounding = rounding
-        self.register_buffer("codes_lo", torch.zeros_like(self.f.data), persistent=True)
-        self.register_buffer("codes_hi", torch.zeros_like(self.f.data), persistent=True)
+        super().__init__()
+        self.f = nn.Parameter(torch.full(granules(shape, granularity, axis), float(bits)))
+        self.rounding, self.estimator = rounding, estimator
+        self._values = torch.zeros_like(self.f.data)
 
-    def observe(self, x: Tensor) -> None:
-        """Take the range of the weights themselves."""
+    def fraction(self) -> Tensor:
+        """Return the fractional bits in use: whole numbers, differentiable."""
+        return through(self.f, self.f.detach().round())
 
     def rounded(self, x: Tensor) -> Tensor:
         """Weights on their grid, in the type that just holds them."""
-        self._hold(x)
-        return super().rounded(x)
+        y = learnt(x, self.f, self.rounding, None, self.estimating())
+        self._values = y.detach()
+        return y
 
-    def _hold(self, x: Tensor) -> None:
+    def train(self, mode: bool = True) -> LearnedWeight:
+        """Switch to training, or freeze the grid for evaluation and export."""
         with torch.no_grad():
-            scale = torch.exp2(-self.fraction())
-            codes = rounded(x / scale, self.rounding)
-            axes = _reduced(x, self.f)
-            self.codes_lo.copy_(codes.amin(axes, keepdim=True) if axes else codes)
-            self.codes_hi.copy_(codes.amax(axes, keepdim=True) if axes else codes)
+            self.f.clamp_(LEAST, MOST)
+        super().train(mode)
+        return self
+
+    def _codes(self) -> tuple[Tensor, Tensor]:
+        """Lowest and highest code of each granule."""
+        return extent(self._values * self.f.round().exp2_(), self.f.shape)
 
     def grid(self) -> Grid:
         """Return the grid of the weights that were rounded last."""
-        lo, hi = torch.clamp(self.codes_lo, max=0.0), torch.clamp(self.codes_hi, min=0.0)
-        return Grid(torch.exp2(-self.fraction().detach()), lo, hi, self.rounding, Overflow.SAT)
+        with torch.no_grad():
+            lo, hi = self._codes()
+            return Grid((-self.f.round()).exp2_(), lo.clamp(max=0.0), hi.clamp(min=0.0), self.rounding, Overflow.SAT)
 
     def bits(self) -> Tensor:
-        """Magnitude bits of the largest weight of each granule: integer bits that it has, and f."""
-        most = torch.maximum(-self.codes_lo, self.codes_hi)
-        used = torch.where(most > 0, torch.floor(torch.log2(most.clamp(min=1.0))) + 1.0, 0.0)
-        f = self.fraction()
-        return used + torch.where(most > 0, f - f.detach(), 0.0)
+        """Magnitude bits of the largest weight of each granule; where it has some, a bit of fraction is one more."""
+        with torch.no_grad():
+            lo, hi = self._codes()
+            used = magnitude(lo if lo is hi else torch.maximum(hi, -lo))
+        return through(self.f, used, used.sign())
 
 
-class LearnedRange(_Learned):
+class LearnedRange(Quantiser):
     """Activations: learnt fractional bits; the integer bits follow what the training batches held.
 
-    `shape` is that of the tensor without its batch axis. The running range widens at once and shrinks by `decay` a
-    batch; signed where something was below zero. Overflow wraps, for free, and does not happen on data like the
-    training's; `overflow=Overflow.SAT` clips instead. During the first `warmup` batches values pass as they are.
+    `shape` is that of the tensor without its batch axis. The range follows `tracker` (`ranges`): by default it widens
+    at once, and shrinks by `decay` a batch; it is signed where something was below zero. Overflow wraps, for free, and
+    does not happen on data like the training's; `overflow=Overflow.SAT` clips instead, as trackers that leave values
+    out need. During the first `warmup` batches values pass as they are. Raises `ModelError` for a wrap with a tracker
+    that leaves values out.
     """
 
     def __init__(
@@ -123,44 +105,79 @@ class LearnedRange(_Learned):
         overflow: Overflow = Overflow.WRAP,
         decay: float = 0.0,
         warmup: int = 0,
+        *,
+        tracker: Tracker | None = None,
+        estimator: Estimator = STRAIGHT,
     ) -> None:
-        super().__init__(shape, granularity, axis, bits)
-        self.rounding, self.overflow, self.decay, self.warmup = rounding, overflow, decay, warmup
+        super().__init__()
+        self.f = nn.Parameter(torch.full(granules(shape, granularity, axis), float(bits)))
+        self.rounding, self.overflow, self.warmup, self.estimator = rounding, overflow, warmup, estimator
+        self.tracker = tracker or Widest(decay)
+        if not self.tracker.covers and overflow in (Overflow.WRAP, Overflow.WRAP_SM):
+            raise ModelError(
+                f"LearnedRange: {type(self.tracker).__name__} leaves values out, which {overflow.name} would turn over",
+                hint="overflow=Overflow.SAT, or the tracker Widest",
+            )
         self.register_buffer("low", torch.zeros_like(self.f.data))
         self.register_buffer("high", torch.zeros_like(self.f.data))
         self.register_buffer("batches", torch.zeros((), dtype=torch.int64))
 
     def observe(self, x: Tensor) -> None:
-        """Widen the range to hold the batch."""
-        axes = _reduced(x, self.f)
-        low, high = (part.reshape(self.f.shape) for part in (x.amin(axes, keepdim=True), x.amax(axes, keepdim=True)))
-        keep = 1.0 - self.decay
-        self.low.copy_(torch.minimum(self.low * keep, low))
-        self.high.copy_(torch.maximum(self.high * keep, high))
-        self.batches += 1
+        """Follow the range of a batch."""
+        self.tracker.update(self.low, self.high, x, not self.tracker.covers and int(self.batches) == 0)
+        if self.warmup or not self.tracker.covers:
+            self.batches += 1
 
     def forward(self, x: Tensor) -> Tensor:
         """Return `x` on the grid, or as it is while warming up."""
-        y = super().forward(x)
-        return x if self.training and int(self.batches) <= self.warmup else y
-
-    def _type(self) -> tuple[Tensor, Tensor]:
-        """Magnitude bits and sign bits: the least that hold the range's codes (whole numbers, no gradient)."""
+        if torch.compiler.is_exporting():
+            return exported(x, self._kept_grid())
+        if not self.training:
+            return self.rounded(x)
         with torch.no_grad():
-            scale = torch.exp2(-self.fraction())
-            top, bottom = rounded(self.high / scale, self.rounding), -rounded(self.low / scale, self.rounding)
-            most = torch.maximum(top + 1.0, bottom).clamp(min=1.0)
-            return torch.ceil(torch.log2(most)), (bottom > 0).to(scale.dtype)
+            self.observe(x)
+        if self.warmup and int(self.batches) <= self.warmup:
+            return x
+        if self.tracker.covers and self.overflow is not Overflow.SAT_SYM:
+            return learnt(x, self.f, self.rounding, None, self.estimator)
+        return self.rounded(x)
+
+    def rounded(self, x: Tensor) -> Tensor:
+        """`x` on the grid; the gradient of f is that of the rounding error."""
+        with torch.no_grad():
+            _, lo, hi, _, overflow = self.grid()
+        return learnt(x, self.f, self.rounding, (lo, hi, overflow), self.estimating())
+
+    def fraction(self) -> Tensor:
+        """Return the fractional bits in use: whole numbers, differentiable."""
+        return through(self.f, self.f.detach().round())
+
+    def train(self, mode: bool = True) -> LearnedRange:
+        """Switch to training, or freeze the grid for evaluation and export; codes stay exact in the float type."""
+        with torch.no_grad():
+            exact = 1.0 - math.log2(torch.finfo(self.f.dtype).eps)
+            most = exact - magnitude(torch.maximum(self.high, -self.low))
+            self.f.copy_(torch.minimum(self.f.clamp(LEAST, MOST), most))
+        super().train(mode)
+        return self
+
+    def _type(self) -> tuple[Tensor, Tensor, Tensor]:
+        """Fractional, magnitude and sign bits: the least that hold the range's codes (whole numbers)."""
+        f = self.f.round()
+        steps = f.exp2()
+        top, bottom = rounded(self.high * steps, self.rounding), rounded(self.low * steps, self.rounding)
+        return f, magnitude(torch.maximum(top, -1.0 - bottom)), (-bottom).sign_()
 
     def grid(self) -> Grid:
         """Two's complement or unsigned codes that hold the range; nothing but 0 where all of it rounds to 0."""
-        magnitude, signed = self._type()
         with torch.no_grad():
-            top = torch.exp2(magnitude)
-            return Grid(torch.exp2(-self.fraction()), -signed * top, top - 1.0, self.rounding, self.overflow)
+            f, size, signed = self._type()
+            top = torch.exp2(size)
+            return Grid(torch.exp2(-f), -signed * top, top - 1.0, self.rounding, self.overflow)
 
     def bits(self) -> Tensor:
         """Bits of a code; a bit more of fraction is a bit more of code while there is one."""
-        magnitude, signed = self._type()
-        f = self.fraction()
-        return magnitude + signed + torch.where(magnitude + signed > 0, f - f.detach(), 0.0)
+        with torch.no_grad():
+            _, size, signed = self._type()
+            used = size + signed
+        return through(self.f, used, used.sign())
