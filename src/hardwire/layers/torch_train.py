@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from hardwire.errors import ModelError
 from hardwire.fixed import Overflow, Rounding
 from hardwire.layers import _torch as torch
 from hardwire.layers._base import imports
@@ -48,3 +49,15 @@ def _softmax(record: Record, net: NetworkBuilder) -> str:
     }
     params = {"mask": torch.constant(record, 1, rank) != 0} if record.has_array("1") else {}
     return net.add("softmax", record.name, [x, *masks], attrs, params)
+
+
+@imports("torch", "hardwire.node.default")
+def _node(record: Record, net: NetworkBuilder) -> str:
+    """A node of one input, written into the program."""
+    from hardwire.network.storage import node_from_text
+
+    node = node_from_text(record.take("text"))
+    record.ignore("reach")
+    if len(node.inputs) != 1:
+        raise ModelError(f"layer {record.name!r} ({node.kind}): {len(node.inputs)} inputs, expected one")
+    return net.add(node.kind, record.name, [torch.single(record)], node.attrs, node.params)

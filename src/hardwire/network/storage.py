@@ -6,7 +6,9 @@ records (dataclasses) of hardwire's own layer files, whose fields are stored in 
 
 from __future__ import annotations
 
+import base64
 import importlib
+import json
 import pkgutil
 from collections.abc import Callable, Mapping
 from dataclasses import fields, is_dataclass
@@ -53,6 +55,38 @@ def load_network(path: Path) -> Network:
         raise ModelError(f"{path}: not a saved Network ({error})", hint="compile the model again") from error
 
 
+def node_text(node: Node) -> str:
+    """Return one node as text, its arrays in base 64; equal nodes give equal text.
+
+    Raises `TypeError` for an attribute of no known kind.
+    """
+    arrays: list[dict[str, Any]] = []
+
+    def keep(value: NDArray[Any]) -> int:
+        data = base64.b64encode(np.ascontiguousarray(value).tobytes()).decode()
+        arrays.append({"type": value.dtype.str, "shape": list(value.shape), "data": data})
+        return len(arrays) - 1
+
+    return json.dumps({"format": FORMAT, "node": _plain_node(node, keep), "arrays": arrays}, sort_keys=True)
+
+
+def node_from_text(text: str) -> Node:
+    """Read what `node_text` wrote; raises `ModelError` for anything else."""
+    try:
+        meta = json.loads(text)
+        if meta["format"] != FORMAT:
+            raise ModelError(f"a node of format {meta['format']}; this version reads {FORMAT}")
+        arrays = {
+            str(k): np.frombuffer(base64.b64decode(a["data"]), np.dtype(a["type"])).reshape(a["shape"])
+            for k, a in enumerate(meta["arrays"])
+        }
+        return _node(meta["node"], arrays)
+    except HardwireError:
+        raise
+    except Exception as error:  # damaged text makes any of these lines raise
+        raise ModelError(f"not a saved node ({error})", hint="export the model again") from error
+
+
 def _plain(network: Network, keep: Callable[[NDArray[Any]], int]) -> dict[str, Any]:
     return {
         "name": network.name,
@@ -60,35 +94,37 @@ def _plain(network: Network, keep: Callable[[NDArray[Any]], int]) -> dict[str, A
         "outputs": network.outputs,
         "shapes": {name: list(shape) for name, shape in network.shapes.items()},
         "source": _encoded(dict(network.source), keep),
-        "nodes": [
-            {
-                "kind": node.kind,
-                "name": node.name,
-                "inputs": node.inputs,
-                "outputs": node.outputs,
-                "attrs": _encoded(dict(node.attrs), keep),
-                "params": {key: keep(np.asarray(value)) for key, value in node.params.items()},
-            }
-            for node in network.nodes
-        ],
+        "nodes": [_plain_node(node, keep) for node in network.nodes],
+    }
+
+
+def _plain_node(node: Node, keep: Callable[[NDArray[Any]], int]) -> dict[str, Any]:
+    return {
+        "kind": node.kind,
+        "name": node.name,
+        "inputs": node.inputs,
+        "outputs": node.outputs,
+        "attrs": _encoded(dict(node.attrs), keep),
+        "params": {key: keep(np.asarray(value)) for key, value in node.params.items()},
     }
 
 
 def _network(meta: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]]) -> Network:
-    nodes = [
-        Node(
-            node["kind"],
-            node["name"],
-            tuple(node["inputs"]),
-            tuple(node["outputs"]),
-            _decoded(node["attrs"], arrays),
-            {key: arrays[str(k)] for key, k in node["params"].items()},
-        )
-        for node in meta["nodes"]
-    ]
+    nodes = [_node(node, arrays) for node in meta["nodes"]]
     shapes = {name: tuple(shape) for name, shape in meta["shapes"].items()}
     source = _decoded(meta["source"], arrays)
     return Network(meta["name"], tuple(meta["inputs"]), tuple(meta["outputs"]), tuple(nodes), shapes, source)
+
+
+def _node(meta: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]]) -> Node:
+    return Node(
+        meta["kind"],
+        meta["name"],
+        tuple(meta["inputs"]),
+        tuple(meta["outputs"]),
+        _decoded(meta["attrs"], arrays),
+        {key: arrays[str(k)] for key, k in meta["params"].items()},
+    )
 
 
 def _encoded(value: Any, keep: Callable[[NDArray[Any]], int]) -> Any:

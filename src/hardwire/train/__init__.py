@@ -17,6 +17,7 @@ from hardwire.train.callbacks import (
 )
 from hardwire.train.ensemble import Ensemble, fit_seeds
 from hardwire.train.evaluation import evaluate
+from hardwire.train.finetune import load
 from hardwire.train.loop import History, fit
 from hardwire.train.losses import Metric
 from hardwire.train.options import Options
@@ -42,5 +43,6 @@ __all__ = [
     "evaluate",
     "fit",
     "fit_seeds",
+    "load",
     "run",
 ]

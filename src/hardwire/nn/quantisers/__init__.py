@@ -9,6 +9,7 @@ from hardwire.nn.quantisers.estimators import STRAIGHT, Estimator, Noise, Soft, 
 from hardwire.nn.quantisers.fixed import Fixed
 from hardwire.nn.quantisers.learned import LearnedRange, LearnedWeight
 from hardwire.nn.quantisers.ranges import Average, Percentile, Tracker, Widest
+from hardwire.nn.quantisers.stated import Stated
 
 __all__ = [
     "STRAIGHT",
@@ -25,6 +26,7 @@ __all__ = [
     "PowerOfTwo",
     "Quantiser",
     "Soft",
+    "Stated",
     "Stochastic",
     "Ternary",
     "Tracker",

@@ -1,0 +1,83 @@
+"""Dense layers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+
+from hardwire.fixed import Floats
+from hardwire.network.graph import Node
+from hardwire.nn.dense import Dense
+from hardwire.nn.quantisers import Quantiser
+from hardwire.nn.scheme import Scheme
+from hardwire.train.nodes._base import Making, trains
+from hardwire.train.nodes._coded import Coded, Scaled
+
+
+class CodedDense(Coded, Dense):
+    """A dense layer of whole weights."""
+
+
+@trains("dense")
+def _dense(node: Node, making: Making) -> nn.Module:
+    """`hardwire.nn.Dense` with the file's weights."""
+    weights = Weights(node, making, node.params["kernel"].T)
+    outputs, inputs = weights.values.shape
+    kind = Dense if weights.unit is None else CodedDense
+    layer = kind(inputs, outputs, weights.inner_bias is not None, scheme=weights.scheme(making.input(node)))
+    return weights.fill(layer)
+
+
+class Weights:
+    """Kernel (outputs first) and bias of a node with their quantisers; `unit` where the scales are no powers of two."""
+
+    def __init__(self, node: Node, making: Making, kernel: Any) -> None:
+        codes, scale = np.asarray(kernel, np.float64), node.params.get("kernel_scale")
+        ones = (1,) * (codes.ndim - 1)
+        wide = None if scale is None else np.broadcast_to(np.ravel(scale), (len(codes),)).astype(np.float64)
+        self.values: Floats = codes if wide is None else codes * wide.reshape(-1, *ones)
+        self.quantiser = making.weight(codes, wide)
+        dyadic = wide is None or np.all(np.frexp(wide)[0] == 0.5)
+        self.unit = None if dyadic or wide is None else wide
+        self.apart = False
+        """Whether the bias comes after the scales, as it is no multiple of them."""
+        self.bias: Floats | None = None
+        self.bias_quantiser: Quantiser | None = None
+        if "bias" in node.params:
+            given, unit = node.params["bias"].astype(np.float64), node.params.get("bias_scale")
+            self.bias = given * (1.0 if unit is None else unit)
+            if np.any(given) or not making.quantised or making.scheme is not None:
+                self.bias_quantiser = making.weight(given, unit, bias=True)
+                self.apart = self.unit is not None
+            else:
+                self.bias_quantiser = making.like(codes, None if self.unit is not None else wide)
+
+    @property
+    def inner_bias(self) -> Floats | None:
+        """Bias of the layer itself."""
+        return None if self.apart else self.bias
+
+    def scheme(self, inputs: Any) -> Scheme:
+        """Return what makes the layer's quantisers."""
+        own, added = self.quantiser, self.bias_quantiser
+        return Scheme(
+            inputs,
+            None if own is None else lambda _shape: own,
+            None if added is None or self.apart else lambda _shape: added,
+        )
+
+    def fill(self, layer: nn.Module, around: Callable[[nn.Module], nn.Module] = lambda inner: inner) -> nn.Module:
+        """Give the layer its values; the scales, if any, follow what `around` makes of it, along the last axis."""
+        layer.double()
+        with torch.no_grad():
+            layer.weight.copy_(torch.tensor(self.values))
+            if self.inner_bias is not None:
+                layer.bias.copy_(torch.tensor(self.inner_bias))
+        if self.unit is None:
+            return around(layer)
+        layer.in_units(self.unit.reshape(-1, *(1,) * (self.values.ndim - 1)))
+        return nn.Sequential(around(layer), Scaled(self.unit, self.bias if self.apart else None, self.bias_quantiser))
