@@ -116,6 +116,17 @@ def test_hgq_files(path):
         check(network)
 
 
+def test_weights_keep_the_steps_that_an_hgq_file_tells():
+    """The steps are those that training had, finer than the values need."""
+    module = load(HGQ[0].parent / "dense.keras")
+    layer = next(part for part in module.layers.values() if isinstance(part, nn.Dense))
+    weight, grid = layer.weight.detach(), layer.weight_quantiser.grid()
+    codes = weight / grid.scale
+    assert grid.scale.shape == weight.shape
+    assert torch.equal(codes, codes.round())
+    assert ((codes != 0) & (codes % 2 == 0)).any()
+
+
 # Fine-tuning.
 
 

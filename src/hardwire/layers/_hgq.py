@@ -27,6 +27,7 @@ from hardwire.layers._cell import CHAIN_KINDS
 from hardwire.layers.activation import EXACT
 from hardwire.network.graph import NetworkBuilder
 from hardwire.network.records import Record
+from hardwire.network.weight_steps import note
 from hardwire.quantiser import Quantiser
 
 Array = NDArray[Any]
@@ -360,14 +361,19 @@ def weights(record: Record, values: Array, rule: Spec | None) -> NDArray[np.floa
         x = x * np.float32(rule.scaler)
     if rule.affine is not None:
         x = x * np.float32(rule.affine[0]) + np.float32(rule.affine[1])
-    return x.astype(np.float64)
+    made = x.astype(np.float64)
+    if rule.float_bits is None and rule.q_type != "dummy" and rule.affine is None:
+        note(made, np.exp2(-rule.f.astype(np.float64)) * (rule.scaler or 1.0))
+    return made
 
 
 def weights_rounded(values: Array, frac: Ints, *, floor: bool) -> NDArray[np.float64]:
     """Weights (float32) with `frac` fractional bits and as many others as they need, as HGQ 1 computes them."""
     shift = np.broadcast_to(frac, np.shape(values)).astype(np.int32)
     half = np.float32(0.0 if floor else 0.5)
-    return np.ldexp(np.floor(np.ldexp(np.asarray(values, np.float32), shift) + half), -shift).astype(np.float64)
+    made = np.ldexp(np.floor(np.ldexp(np.asarray(values, np.float32), shift) + half), -shift).astype(np.float64)
+    note(made, np.exp2(-shift.astype(np.float64)))
+    return made
 
 
 def _rounded(record: Record, x: Array, rule: Spec) -> Array:

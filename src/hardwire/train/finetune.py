@@ -19,6 +19,7 @@ from hardwire.errors import HardwireError, UnsupportedError
 from hardwire.layers._lowering import lower
 from hardwire.network.graph import Network, Node
 from hardwire.network.prepare import drop_dead, input_quantisers, prepare
+from hardwire.network.weight_steps import noting
 from hardwire.nn.scheme import Scheme
 from hardwire.train.nodes import Making, kinds, rule_of
 
@@ -83,9 +84,10 @@ def load(
 
     Raises `UnsupportedError` that lists every node which cannot be trained with its reason.
     """
-    network = model if isinstance(model, Network) else frontends.load(model, example=example, weights=weights)
+    with noting() as steps:
+        network = model if isinstance(model, Network) else frontends.load(model, example=example, weights=weights)
     network = prepare(network)
-    graph = _graph(Making(network, scheme))
+    graph = _graph(Making(network, scheme, steps))
     if dtype is None:
         dtype = torch.float64 if network.quantised and not _fits_float32(network) else torch.float32
     graph.to(dtype)

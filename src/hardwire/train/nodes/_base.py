@@ -6,17 +6,19 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
 from hardwire.errors import UnsupportedError
 from hardwire.fixed import Floats
 from hardwire.network.graph import Network, Node, Shape
+from hardwire.network.weight_steps import Steps
 from hardwire.nn.quantisers import Quantiser, Stated
 from hardwire.nn.quantisers.stated import gridded
 from hardwire.nn.scheme import LEARNED, Make, Scheme
 from hardwire.quantiser import Quantiser as Frozen
-from hardwire.train.nodes._grids import at_back, at_front, begin, begin_weight, by_feature, holding
+from hardwire.train.nodes._grids import at_back, at_front, begin, begin_weight, by_feature, holding, in_steps
 
 Rule = Callable[[Node, "Making"], nn.Module]
 """Makes the module that computes a node from its inputs; raises `UnsupportedError` with the reason if it cannot."""
@@ -49,6 +51,8 @@ class Making:
 
     network: Network
     scheme: Scheme | None
+    steps: Steps = field(default_factory=dict)
+    """Steps of the grids of weights, where the file tells them."""
     taken: set[tuple[str, str]] = field(default_factory=set)
     """(node, tensor) where the node's layer quantises its own input, the result of a `quantise` node, by that rule."""
     _quantisers: dict[str, Quantiser] = field(default_factory=dict)
@@ -115,10 +119,13 @@ class Making:
         made = self.quantiser(at_front(small, wide), wide)
         return lambda _shape: made
 
-    def weight(self, values: Floats, scale: Any = None, *, bias: bool = False) -> Quantiser | None:
+    def weight(
+        self, values: Floats, scale: Any = None, *, steps: Floats | None = None, bias: bool = False
+    ) -> Quantiser | None:
         """Return the quantiser of a parameter that is `values` (channels first; times `scale`) in the file.
 
-        For a quantised model its grid holds the values exactly; None where they are on no grid of up to 24 bits.
+        For a quantised model its grid holds the values exactly, in `steps` of its shape where they are known; None
+        where they are on no grid of up to 24 bits.
         """
         scheme = self.scheme or LEARNED
         make = scheme.bias if bias else scheme.weight
@@ -126,9 +133,10 @@ class Making:
             return make(values.shape) if make else None
         if self.scheme is not None and make is not None:
             made = make(values.shape)
-            begin_weight(made, values if scale is None else values * scale)
+            ones = (1,) * (values.ndim - 1)
+            begin_weight(made, values if scale is None else values * np.reshape(scale, (-1, *ones)), steps)
             return made
-        rule = holding(values, scale, pruned=not bias)
+        rule = holding(values, scale, pruned=not bias) if steps is None else in_steps(values, steps, pruned=not bias)
         return None if rule is None else Stated(rule, values.ndim)
 
     def like(self, values: Floats, scale: Any = None) -> Quantiser | None:

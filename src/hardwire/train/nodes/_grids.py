@@ -48,10 +48,29 @@ def holding(values: Floats, scale: Any = None, *, pruned: bool = False) -> Froze
         return None
     shape = (-1, *(1,) * (values.ndim - 1))
     lo, hi = (np.array(column, np.int64).reshape(shape) for column in zip(*ends, strict=True))
+    return _weights_rule(values, steps.reshape(shape), lo, hi, pruned)
+
+
+def in_steps(values: Floats, steps: Floats, *, pruned: bool = False) -> Frozen | None:
+    """Return the types that hold `values` in given steps (same shape), each as wide as its own value needs.
+
+    `pruned` and None as for `holding`.
+    """
+    codes = values / steps
+    if np.any(codes != np.rint(codes)):
+        return holding(values, pruned=pruned)
+    ends = [_ends([int(code)]) for code in codes.ravel()]
+    if any(hi.bit_length() >= _MOST_BITS for _, hi in ends):
+        return None
+    lo, hi = (np.array(column, np.int64).reshape(values.shape) for column in zip(*ends, strict=True))
+    return _weights_rule(values, steps, lo, hi, pruned)
+
+
+def _weights_rule(values: Floats, steps: Floats, lo: NDArray[Any], hi: NDArray[Any], pruned: bool) -> Frozen:
     if pruned and np.mean(values == 0) > _PRUNED:
         there = values != 0
         lo, hi = np.where(there, lo, 0), np.where(there, hi, 0)
-    return Frozen(steps.reshape(shape), lo, hi, Rounding.RND, Overflow.SAT)
+    return Frozen(steps, lo, hi, Rounding.RND, Overflow.SAT)
 
 
 def _power_of_two(value: Fraction) -> bool:
@@ -124,16 +143,16 @@ class Kept(Tracker):
         """Leave the range alone."""
 
 
-def begin_weight(quantiser: Quantiser, values: Floats) -> None:
-    """Let a learnt quantiser of weights begin with as many fractional bits as the values have, at most 20."""
+def begin_weight(quantiser: Quantiser, values: Floats, steps: Floats | None = None) -> None:
+    """Let a learnt quantiser of weights begin with the file's steps, or else with the fractional bits of the values."""
     if not isinstance(quantiser, LearnedWeight):
         return
     there = values != 0
-    least = -lsb_exponent(values).astype(np.float64)
+    least = -lsb_exponent(values).astype(np.float64) if steps is None else -np.log2(steps)
     fewest = least[there].min() if there.any() else 0.0
     granules = tuple(quantiser.f.shape)
     with torch.no_grad():
-        quantiser.f.copy_(_shared(np.where(there, least, fewest), granules, np.max))
+        quantiser.f.copy_(_shared(least if steps is not None else np.where(there, least, fewest), granules, np.max))
 
 
 def _shared(values: NDArray[Any], granules: tuple[int, ...], join: Callable[..., Any]) -> torch.Tensor:

@@ -72,10 +72,10 @@ class ChannelsLast(nn.Module):
 @trains("conv")
 def _conv(node: Node, making: Making) -> nn.Module:
     """A convolution as `hardwire.nn.Conv2d` with the file's weights."""
-    kernel, rank, groups = matrix_of(node, making.shape(node.inputs[0]))
+    _, rank, groups = matrix_of(node, making.shape(node.inputs[0]))
     if rank not in _PLAIN:
         raise refused(f"a convolution over {rank} axes")
-    weights = Weights(node, making, np.moveaxis(kernel, (-1, -2), (0, 1)))
+    weights = Weights(node, making, lambda kernel: np.moveaxis(kernel, (-1, -2), (0, 1)))
     outputs, per, *size = weights.values.shape
     pads = node.attrs["padding"]
     even = all(before == after for before, after in pads)

@@ -11,6 +11,7 @@ from torch import nn
 
 from hardwire.fixed import Floats
 from hardwire.network.graph import Node
+from hardwire.network.weight_steps import steps_of
 from hardwire.nn.dense import Dense
 from hardwire.nn.quantisers import Quantiser
 from hardwire.nn.scheme import Scheme
@@ -25,7 +26,7 @@ class CodedDense(Coded, Dense):
 @trains("dense")
 def _dense(node: Node, making: Making) -> nn.Module:
     """`hardwire.nn.Dense` with the file's weights."""
-    weights = Weights(node, making, node.params["kernel"].T)
+    weights = Weights(node, making, np.transpose)
     outputs, inputs = weights.values.shape
     kind = Dense if weights.unit is None else CodedDense
     layer = kind(inputs, outputs, weights.inner_bias is not None, scheme=weights.scheme(making.input(node)))
@@ -35,12 +36,15 @@ def _dense(node: Node, making: Making) -> nn.Module:
 class Weights:
     """Kernel (outputs first) and bias of a node with their quantisers; `unit` where the scales are no powers of two."""
 
-    def __init__(self, node: Node, making: Making, kernel: Any) -> None:
-        codes, scale = np.asarray(kernel, np.float64), node.params.get("kernel_scale")
+    def __init__(self, node: Node, making: Making, turned: Callable[[Any], Any]) -> None:
+        """`turned` brings the outputs of a kernel to the front."""
+        kernel, scale = node.params["kernel"].astype(np.float64), node.params.get("kernel_scale")
+        codes = np.asarray(turned(kernel), np.float64)
+        steps = steps_of(kernel, making.steps) if scale is None else None
         ones = (1,) * (codes.ndim - 1)
         wide = None if scale is None else np.broadcast_to(np.ravel(scale), (len(codes),)).astype(np.float64)
         self.values: Floats = codes if wide is None else codes * wide.reshape(-1, *ones)
-        self.quantiser = making.weight(codes, wide)
+        self.quantiser = making.weight(codes, wide, steps=None if steps is None else turned(steps))
         dyadic = wide is None or np.all(np.frexp(wide)[0] == 0.5)
         self.unit = None if dyadic or wide is None else wide
         self.apart = False
@@ -51,7 +55,8 @@ class Weights:
             given, unit = node.params["bias"].astype(np.float64), node.params.get("bias_scale")
             self.bias = given * (1.0 if unit is None else unit)
             if np.any(given) or not making.quantised or making.scheme is not None:
-                self.bias_quantiser = making.weight(given, unit, bias=True)
+                steps = steps_of(given, making.steps) if unit is None else None
+                self.bias_quantiser = making.weight(given, unit, steps=steps, bias=True)
                 self.apart = self.unit is not None
             else:
                 self.bias_quantiser = making.like(codes, None if self.unit is not None else wide)
