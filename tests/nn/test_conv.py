@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from equal import assert_compiled, trained
+from equal import assert_compiled, trained, without_gradient
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -62,7 +62,7 @@ def test_a_small_network_and_every_gradient(held):
     if held:
         nn.hold_statistics(model)
         trained(model, x, steps=1)
-    # assert not without_gradient(model)
+    assert not without_gradient(model)
     assert_compiled(model, x)
 
 

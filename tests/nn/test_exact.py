@@ -28,8 +28,14 @@ def test_the_type_follows_from_the_bits(inputs, kind):
 
 
 def test_more_than_float64_holds_is_refused():
-    with pytest.raises(RangeError, match=r"layer Dense: its sums need 5[0-9] bits, more than the 53"):
-        _wide("s30.20", "s27.26").eval()(torch.randn(4, 3))
+    layer = nn.Dense(2, 1, scheme=nn.Scheme.learned())
+    with torch.no_grad():
+        layer.weight.copy_(torch.tensor([[1.0, 2.0**-10]]))
+        layer.weight_quantiser.f.fill_(14.0)
+        layer.input_quantiser.f.copy_(torch.tensor([-14.0, 20.0]))
+    layer(torch.tensor([[2.0**30, 2.0**-3], [-(2.0**30), 1.0]]))
+    with pytest.raises(RangeError, match=r"layer Dense: its sums need 6[0-9] bits, more than the 53"):
+        layer.eval()(torch.randn(4, 2))
 
 
 def test_bits_of_the_largest_sum():

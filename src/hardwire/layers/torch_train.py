@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import Any
+
 import numpy as np
 
 from hardwire.errors import ModelError
-from hardwire.fixed import Overflow, Rounding
+from hardwire.fixed import Floats, Overflow, Rounding
 from hardwire.layers import _torch as torch
 from hardwire.layers._base import imports
+from hardwire.layers.recurrent import RELU, SIGMOID, TANH
 from hardwire.layers.softmax import SoftmaxTables
 from hardwire.network.graph import NetworkBuilder
 from hardwire.network.records import Record
@@ -61,3 +65,41 @@ def _node(record: Record, net: NetworkBuilder) -> str:
     if len(node.inputs) != 1:
         raise ModelError(f"layer {record.name!r} ({node.kind}): {len(node.inputs)} inputs, expected one")
     return net.add(node.kind, record.name, [torch.single(record)], node.attrs, node.params)
+
+
+def recurrent_node(kind: str, backwards: bool, modes: str, grids: Sequence[Floats]) -> tuple[str, dict[str, Any]]:
+    """Kind and attributes of a recurrent node.
+
+    `kind`: the node's, and behind a colon its function where it has a choice. `modes`: a name, a rounding and an
+    overflow for each type, `state:RND:WRAP`; `grids`: scale, lowest and highest code of each in turn.
+    """
+    own, _, function = kind.partition(":")
+    types = {}
+    for number, mode in enumerate(modes.split(",")):
+        name, rounding, overflow = mode.split(":")
+        scale, lo, hi = (np.asarray(part, np.float64) for part in grids[3 * number : 3 * number + 3])
+        codes = lo.astype(np.int64), hi.astype(np.int64)
+        types[name] = Quantiser(scale, *codes, Rounding[rounding], Overflow[overflow])
+    attrs: dict[str, Any] = {
+        "activation": RELU if function == "relu" else TANH,
+        "recurrent_activation": SIGMOID,
+        "types": types,
+        "go_backwards": backwards,
+        "time_order": True,
+        "returns": "states" if own == "lstm" else "sequence",
+    }
+    if own == "gru":
+        attrs["reset_after"] = True
+    return own, attrs
+
+
+@imports("torch", "hardwire.recurrent.default")
+def _recurrent(record: Record, net: NetworkBuilder) -> str:
+    """A recurrent layer with its types; the states of all steps, behind them the carries."""
+    x = torch.single(record)
+    names = {"1": "kernel", "2": "bias", "3": "recurrent_bias"}
+    params = {name: record.array(key).astype(np.float64) for key, name in names.items() if record.has_array(key)}
+    keys = sorted((key for key in record.array_keys() if key.startswith("7.")), key=lambda key: int(key[2:]))
+    backwards, modes = bool(record.take("backwards")), str(record.take("modes"))
+    kind, attrs = recurrent_node(str(record.take("kind")), backwards, modes, [record.array(key) for key in keys])
+    return net.add(kind, record.name, [x], attrs, params)

@@ -18,30 +18,46 @@ except ImportError as error:
 from hardwire.nn import quantisers
 from hardwire.nn._layer import Layer
 from hardwire.nn.activations import GELU, Activation, HardSigmoid, HardTanh, LeakyReLU, ReLU, Sigmoid, SiLU, Tanh
+from hardwire.nn.attention import MultiheadAttention
 from hardwire.nn.conv import Conv1d, Conv2d
 from hardwire.nn.dense import Dense
+from hardwire.nn.einsum import EinsumDense
+from hardwire.nn.embedding import Embedding
 from hardwire.nn.norm import BatchNorm, Norm, hold_statistics
+from hardwire.nn.pooling import AvgPool1d, AvgPool2d, MaxPool1d, MaxPool2d, Mean
+from hardwire.nn.recurrent import GRU, LSTM, SimpleRNN
 from hardwire.nn.scheme import Scheme
 from hardwire.nn.softmax import Softmax
 from hardwire.nn.tables import EdgeTables
 
 __all__ = [
     "GELU",
+    "GRU",
+    "LSTM",
     "Activation",
+    "AvgPool1d",
+    "AvgPool2d",
     "BatchNorm",
     "Conv1d",
     "Conv2d",
     "Dense",
     "EdgeTables",
+    "EinsumDense",
+    "Embedding",
     "HardSigmoid",
     "HardTanh",
     "Layer",
     "LeakyReLU",
+    "MaxPool1d",
+    "MaxPool2d",
+    "Mean",
+    "MultiheadAttention",
     "Norm",
     "ReLU",
     "Scheme",
     "SiLU",
     "Sigmoid",
+    "SimpleRNN",
     "Softmax",
     "Tanh",
     "hold_statistics",

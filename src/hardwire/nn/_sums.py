@@ -37,8 +37,9 @@ class Sums(Layer):
         norm: bool | Norm,
         scheme: Scheme,
         fan_in: int | None = None,
+        outputs: Shape | None = None,
     ) -> None:
-        """`shape` of the weight, of what the input's quantiser sees (without the batch), and of the bias."""
+        """`shape` of the weight, of what the quantisers of input and output see (without batch), and of the bias."""
         super().__init__()
         self.weight = nn.Parameter(torch.empty(shape))
         bound = 1.0 / math.sqrt(fan_in or self.weight[0].numel())
@@ -50,7 +51,9 @@ class Sums(Layer):
         biased = shape[:1] if self.norm is not None else bias
         self.bias_quantiser = scheme.bias(biased) if scheme.bias and biased else None
         # A granule an output feature, beside axes like those that the input's quantiser sees.
-        self.output_quantiser = scheme.output((shape[0], *inputs[1:])) if scheme.output else None
+        given = outputs or (shape[0], *inputs[1:])
+        self.output_quantiser = scheme.output(given) if scheme.output else None
+        self._outputs = math.prod(given)
         self.positions = self.places = 1
         """Positions of the outputs and of the inputs, in the last forward pass."""
 
@@ -154,4 +157,4 @@ class Sums(Layer):
             self.positions,
         )
         yield from cast(name, given, self.values, self.places)
-        yield from cast(name, self.output_quantiser, len(self.weight), self.positions)
+        yield from cast(name, self.output_quantiser, self._outputs, self.positions)
