@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from hardwire import nn as _nn  # noqa: F401  (says what is missing without PyTorch)
-from hardwire.train import callbacks, costs
+from hardwire.train import callbacks, costs, pruning
 from hardwire.train.callbacks import (
     Callback,
     Constraint,
@@ -44,5 +44,6 @@ __all__ = [
     "fit",
     "fit_seeds",
     "load",
+    "pruning",
     "run",
 ]
