@@ -109,6 +109,7 @@ class EdgeTables(Layer):
             tables = rng.integers(-9, 10, (2, 3, 16)) / 8
             tables[0, 0] = np.repeat(tables[0, 0, ::4], 4)
             tables[1, 1] = 0.5
+            tables[1, 2] = np.repeat([0.25, -0.5], 8)
             params = {
                 "tables": tables,
                 "bias": np.array([0.25, -1.0]),
@@ -126,7 +127,10 @@ def _table(builder: KernelBuilder, index: int, entries: Ints) -> int:
         codes = np.arange(lo, lo + len(entries)) >> 1
         starts = np.flatnonzero(np.diff(codes, prepend=codes[0] - 1))
         halved = entries[starts]
-        if not np.array_equal(np.repeat(halved, np.diff(np.append(starts, len(codes)))), entries):
+        # Codes -1 and 0 stay apart however far they are shifted.
+        if len(halved) == len(entries) or not np.array_equal(
+            np.repeat(halved, np.diff(np.append(starts, len(codes)))), entries
+        ):
             break
         lo, entries, dropped = int(codes[0]), halved, dropped + 1
     if dropped:

@@ -203,19 +203,38 @@ class EdgeTables(Layer):
         return self.bias + ((self.bias / scale + 0.5).floor() * scale - self.bias).detach()
 
     def constants(self) -> dict[str, Tensor]:
-        """`tables` (outputs, inputs, cells), `bias` (outputs,), `step` and `first` (inputs,)."""
+        """`tables` (outputs, inputs, cells), `bias` (outputs,), and the grid of the inputs: `step`, `first`, `last`.
+
+        Of an input as many bits are kept as its most curious edge looks at.
+        """
         with torch.no_grad():
             now = _Functions(self.slope, self.shift, self.height, *self._bits(), self)
+            kept = self._kept(torch.from_numpy(now.layout.bits * (now.used > 0)))
         at = now.layout
-        cells = at.start[:, None] + (np.arange(1 << self.most) >> at.drop[:, None])
-        tables = torch.from_numpy(now.entries[cells]).reshape(self.inputs, self.outputs, -1).transpose(0, 1)
-        return {"tables": tables, "bias": self._bias(), "step": self.step, "first": self.first}
+        drop = (self.most - kept).to(torch.int64).numpy()
+        codes = np.left_shift(np.arange(1 << self.most)[None, :], np.repeat(drop, self.outputs)[:, None])
+        codes = np.minimum(codes, (1 << self.most) - 1)  # behind the last cell of a coarser input
+        tables = torch.from_numpy(now.entries[at.start[:, None] + (codes >> at.drop[:, None])])
+        coarser = torch.exp2(self.most - kept)
+        first = self.first / coarser
+        return {
+            "tables": tables.reshape(self.inputs, self.outputs, -1).transpose(0, 1),
+            "bias": self._bias(),
+            "step": self.step * coarser,
+            "first": first,
+            "last": first + torch.exp2(kept) - 1.0,
+        }
+
+    def _kept(self, address: Tensor) -> Tensor:
+        """Bits of each input that some edge looks at (inputs,), float; as many as keep the range's ends whole."""
+        most = address.reshape(self.inputs, self.outputs).amax(1).to(self.step.dtype)
+        return most.clamp(min=min(3.0 if self.port else 1.0, float(self.most)))
 
     def forward(self, x: Tensor) -> Tensor:
         """Return (…, outputs) for `x` (…, inputs)."""
         if torch.compiler.is_exporting():
             now = self.parameters_now()
-            grid = Grid(now["step"], now["first"], now["first"] + float((1 << self.most) - 1), *self.grid()[3:])
+            grid = Grid(now["step"], now["first"], now["last"], *self.grid()[3:])
             on = exported(x, grid)
             return torch.ops.hardwire.edge_tables(on, now["tables"], now["bias"], now["step"], now["first"])
         if self.training:
@@ -233,8 +252,7 @@ class EdgeTables(Layer):
         address, used = (part.reshape(self.inputs, self.outputs).T for part in self._used)
         yield Lookups(type(self).__name__, address, used, self.positions)
         if not self.port:
-            bits = torch.full((self.inputs,), float(self.most))
-            signed = torch.as_tensor(self.first < 0)
+            bits, signed = self._kept(self._used[0].detach()), torch.ones(self.inputs, dtype=torch.bool)
             name = type(self).__name__
             yield Casts(name, bits, signed, Rounding.TRN, Overflow.SAT, self.inputs, self.positions)
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import math
-
 import torch
 from torch import Tensor
 
@@ -14,7 +12,10 @@ from hardwire.targets import target as find_target
 from hardwire.train.costs._base import Cost, through
 from hardwire.train.costs._digits import digits
 from hardwire.train.costs._fitted import coefficients
+from hardwire.train.costs._packing import at, curves
 
+_TABLES = {True: (0.6, 1.5), False: (1.0, 1.0)}
+"""Whether LUTs are split in two: LUTs of an output bit of a table with fewer inputs than a LUT, and with as many."""
 _FREE_ROUNDINGS = {Rounding.TRN, Rounding.RND, Rounding.CEIL, Rounding.RND_MIN_INF}
 """A constant added before bits are dropped, which joins the bias."""
 
@@ -33,8 +34,6 @@ class Luts(Cost):
     def __init__(self, target: str | Target = "xcup-vu13p") -> None:
         self.target = find_target(target)
         self.fitted = coefficients(self.target)
-        # Of 0, 1, 2 … address bits; beyond the last a bit more doubles them.
-        self._lookup = torch.tensor(self.fitted.lookup)
 
     def products(self, work: Products) -> Tensor:
         """An adder for each digit of a row but one."""
@@ -45,13 +44,13 @@ class Luts(Cost):
         return self.fitted.shared * (bits - bits / rows.clamp(min=1.0)).sum()
 
     def lookups(self, work: Lookups) -> Tensor:
-        """LUTs of each bit out, and an adder for each table of a row but one."""
-        live = (work.address_bits > 0) & (work.output_bits > 0)
-        bits = work.output_bits * live
-        tables = self._of_address(work.address_bits) * bits
-        rows = live.sum(-1).clamp(min=1)
-        heap = ((work.output_bits + self.fitted.carry) * live).sum(-1)
-        return tables.sum() + self.fitted.summed * (heap - heap / rows).sum()
+        """LUTs of each bit out, and adders that grow as a row is summed; small tables are packed (`_packing`)."""
+        live = (work.address_bits.detach() > 0) & (work.output_bits.detach() > 0)
+        luts, adders = curves(self.target.lut_size, *_TABLES[self.target.lut_size >= 6])
+        number = live.sum(-1, keepdim=True).clamp(min=1)
+        grown = 0.5 * torch.log2(number.to(work.output_bits.dtype)) + self.target.costs.adder_overhead
+        summed = at(adders, work.address_bits) * (work.output_bits + grown) * (number - 1) / number
+        return ((work.output_bits * at(luts, work.address_bits) + summed) * live).sum()
 
     def multiplications(self, work: Multiplications) -> Tensor:
         """Partial products; none where the target makes such a product of multiplier blocks."""
@@ -68,15 +67,3 @@ class Luts(Cost):
         if work.rounding not in _FREE_ROUNDINGS:
             each = each + self.fitted.tie
         return (work.bits * each).mean() * work.count
-
-    def _of_address(self, bits: Tensor) -> Tensor:
-        """LUTs of one bit out, by address bits: between whole numbers a straight line."""
-        last = len(self._lookup) - 1
-        low = bits.detach().floor().clamp(0, last - 1)
-        at = low.long()
-        here, step = self._lookup[at], self._lookup[at + 1] - self._lookup[at]
-        inside = here + step * (bits - low)
-        beyond = self._lookup[last] * torch.exp2(bits - last)
-        # A slope everywhere: a bit fewer is worth something on a plateau too, by the bit after.
-        found = torch.where(bits.detach() >= last, beyond, inside)
-        return through(found, found + (bits - bits.detach()) * 0.5 * math.log(2.0) * found.detach())
