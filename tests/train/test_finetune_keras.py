@@ -96,7 +96,9 @@ def test_a_file_teaches(keras, tmp_path):
     assert accuracy(student, x, told.argmax(1)) > max(0.7, agreed)
 
 
-@pytest.mark.parametrize("path", [*map(QKERAS.joinpath, ("default.h5", "tagger.h5")), HGQ / "dense.keras"], ids=str)
+@pytest.mark.parametrize(
+    "path", [*map(QKERAS.joinpath, ("default.h5", "tagger.h5")), HGQ / "dense.keras"], ids=lambda path: path.stem
+)
 def test_learnt_bits_begin_as_in_the_file(path):
     """Learnt quantisers take over the file's grids, and the design stays the file's."""
     kept, learnt = train.load(path), train.load(path, scheme=nn.Scheme.learned())

@@ -18,7 +18,7 @@ from hardwire.nn.quantisers import Quantiser, Stated
 from hardwire.nn.quantisers.stated import gridded
 from hardwire.nn.scheme import LEARNED, Make, Scheme
 from hardwire.quantiser import Quantiser as Frozen
-from hardwire.train.nodes._grids import at_back, at_front, begin, begin_weight, by_feature, holding, in_steps
+from hardwire.train.nodes._grids import along, at_back, at_front, begin, begin_weight, by_feature, holding, in_steps
 
 Rule = Callable[[Node, "Making"], nn.Module]
 """Makes the module that computes a node from its inputs; raises `UnsupportedError` with the reason if it cannot."""
@@ -95,11 +95,12 @@ class Making:
         scheme = self.scheme or LEARNED
         return scheme.input(self.shape(tensor)) if scheme.input else None
 
-    def input(self, node: Node, spatial: int = 0) -> Make | None:
-        """Return what makes the quantiser that a layer has for its own input, for each feature (channel).
+    def input(self, node: Node, spatial: int = 0, axes: tuple[int, ...] | None = None) -> Make | None:
+        """Return what makes the quantiser that a layer has for its own input.
 
-        In a quantised model the one of the `quantise` node in front, where it is the same at all positions, with
-        `spatial` axes of one behind the channels. None: there is none, or it stays where it is.
+        In a quantised model it is the rule of the `quantise` node in front, where it is the same along all axes but
+        `axes`. Its shape has ones for the others; without `axes` it is that of the last axis alone, with `spatial`
+        axes of one behind it. None: there is none, or it stays where it is.
         """
         if not self.quantised:
             return (self.scheme or LEARNED).input
@@ -107,16 +108,19 @@ class Making:
         before = self.network.producer(tensor)
         if before is None or before.kind != "quantise" or not gridded(before.attrs["quantiser"]):
             return None
-        shape = self.shape(tensor)
-        small = by_feature(before.attrs["quantiser"], shape)
+        rule, shape = before.attrs["quantiser"], self.shape(tensor)
+        small = by_feature(rule, shape) if axes is None else along(rule, shape, axes)
         if small is None:
             return None
         self.taken.add((node.name, tensor))
-        if not spatial:
+        if axes is None and not spatial:
             shared = self.quantiser_of(before)
             return lambda _shape: shared
-        wide = (shape[-1], *(1,) * spatial)
-        made = self.quantiser(at_front(small, wide), wide)
+        if axes is None:
+            wide = (shape[-1], *(1,) * spatial)
+            made = self.quantiser(at_front(small, wide), wide)
+        else:
+            made = self.quantiser(small, tuple(n if axis in axes else 1 for axis, n in enumerate(shape)))
         return lambda _shape: made
 
     def weight(

@@ -88,13 +88,20 @@ def _ends(codes: list[int]) -> tuple[int, int]:
 
 def by_feature(rule: Frozen, shape: tuple[int, ...]) -> Frozen | None:
     """Return a rule for tensors of `shape` as one for its last axis alone; None where it differs along the others."""
+    same = along(rule, shape, (len(shape) - 1,))
+    return None if same is None else at_back(same)
+
+
+def along(rule: Frozen, shape: tuple[int, ...], axes: tuple[int, ...]) -> Frozen | None:
+    """Return a rule for tensors of `shape` with ones for all axes but some; None where it differs along others."""
     parts: dict[str, Any] = {}
     for name in ("scale", "lo", "hi", "zero"):
         part = np.asarray(getattr(rule, name))
-        part = part.reshape(-1, part.shape[-1] if part.ndim else 1)
-        if not np.all(part == part[:1]):
+        part = part.reshape((1,) * (len(shape) - part.ndim) + part.shape)
+        first = part[tuple(slice(None) if axis in axes else slice(1) for axis in range(len(shape)))]
+        if not np.all(part == first):
             return None
-        parts[name] = part[0]
+        parts[name] = first
     return replace(rule, **parts)
 
 
