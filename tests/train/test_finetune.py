@@ -13,7 +13,7 @@ from hypothesis import given, settings
 import drawn_models as drawn
 import hardwire as hw
 from hardwire import frontends, nn
-from hardwire.errors import UnsupportedError
+from hardwire.errors import ModelError, UnsupportedError
 from hardwire.ir.interpreter import trace
 from hardwire.ir.program import fraction_bits
 from hardwire.layers import known_layers
@@ -62,6 +62,13 @@ def equal(found: list[np.ndarray], wanted: list[np.ndarray], tolerance: float) -
         np.testing.assert_allclose(ours, theirs, rtol=tolerance, atol=tolerance)
 
 
+def check_export(network: Network) -> None:
+    """What is exported from the module is what it computes."""
+    module = load(network)
+    xs, wanted, tolerance = lowered(prepare(frontends.load(module, example=lowered(prepare(network))[0][0])))
+    equal(outputs(module, xs), wanted, tolerance)
+
+
 def check(network: Network) -> torch.nn.Module:
     """The module equals the network's integers, and so does what is exported from it."""
     module = load(network)
@@ -97,8 +104,19 @@ def test_drawn_networks(network):
     if any(node.kind == "argmax" for node in network.nodes):
         with pytest.raises(UnsupportedError, match=r"layer 'best' \(argmax\)"):
             load(network)
-    elif network.nodes[-1].kind != "softmax":
+        before = network.nodes[-1].inputs[0]
+        module = load(network, outputs=[before])
+        with torch.no_grad():
+            assert module.eval()(torch.zeros(2, *network.shapes["x"])).shape == (2, *network.shapes[before])
+    elif network.nodes[-1].kind == "softmax":
+        check_export(network)
+    else:
         check(network)
+
+
+def test_an_end_that_is_not_there():
+    with pytest.raises(ModelError, match="outputs: no layer 'logits'"):
+        load(EXAMPLES[0].values[0], outputs=["logits"])
 
 
 UNTRAINED = {"gru", "rnn", "lstm"}

@@ -7,7 +7,7 @@ the Network becomes a submodule by the rule of its kind (`hardwire.train.nodes`)
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from hardwire import frontends
-from hardwire.errors import HardwireError, UnsupportedError
+from hardwire.errors import HardwireError, ModelError, UnsupportedError
 from hardwire.layers._lowering import lower
 from hardwire.network.graph import Network, Node
 from hardwire.network.prepare import drop_dead, input_quantisers, prepare
@@ -72,21 +72,23 @@ def load(
     example: Any = None,
     weights: Any = None,
     calibrate: Any = None,
+    outputs: Sequence[str] | None = None,
     dtype: torch.dtype | None = None,
 ) -> nn.Module:
     """Return a model file, live model or `Network` as a module to train and to compile (`hardwire.compile`).
 
     `example` and `weights` as for `hardwire.compile`. A quantised model keeps its grids, at every input, activation and
     weight, unless a `scheme` gives others; learnt ones begin as the file's. Before any step the module in evaluation
-    mode is the file's compiled design, bit for bit (softmax apart, which is a float softmax here). A float model gets
-    the quantisers of `scheme` (learnt ones by default), their ranges from `calibrate` (arrays (N, *shape), one an
-    input). `dtype`: of the module; by default float32 where all sums are exact in it, else float64.
+    mode is the file's compiled design, bit for bit (softmax apart, whose tables follow from types alone here). A float
+    model gets the quantisers of `scheme` (learnt ones by default), their ranges from `calibrate` (arrays (N, *shape),
+    one an input). `outputs`: names of layers of the file to end at, such as the logits in front of an argmax. `dtype`:
+    of the module; by default float32 where all sums are exact in it, else float64.
 
     Raises `UnsupportedError` that lists every node which cannot be trained with its reason.
     """
     with noting() as steps:
         network = model if isinstance(model, Network) else frontends.load(model, example=example, weights=weights)
-    network = prepare(network)
+    network = prepare(network if outputs is None else _ending(network, outputs))
     graph = _graph(Making(network, scheme, steps))
     if dtype is None:
         dtype = torch.float64 if network.quantised and not _fits_float32(network) else torch.float32
@@ -94,6 +96,17 @@ def load(
     if calibrate is not None:
         _observe(graph, calibrate)
     return graph
+
+
+def _ending(network: Network, names: Sequence[str]) -> Network:
+    """Return the part of a network that makes some of its tensors."""
+    made = {node.name: node.outputs[0] for node in network.nodes}
+    missing = [name for name in names if name not in made]
+    if missing:
+        raise ModelError(
+            f"model {network.name!r}: outputs: no layer {missing[0]!r}", hint=f"one of {', '.join(map(repr, made))}"
+        )
+    return network.with_(outputs=tuple(made[name] for name in names))
 
 
 def _graph(making: Making) -> Graph:
@@ -113,7 +126,8 @@ def _graph(making: Making) -> Graph:
         lines = "".join(f"\n  layer {node.name!r} ({node.kind}): {reason}" for node, reason in wrong)
         raise UnsupportedError(
             f"model {network.name!r}: {len(wrong)} of {len(network.nodes)} nodes cannot be trained:{lines}",
-            hint=f"leave them out of the model that is trained; kinds that train: {', '.join(kinds())}",
+            hint="end in front of them (outputs=['name of a layer']), or leave them out of the model; "
+            f"kinds that train: {', '.join(kinds())}",
         )
     return Graph(_rewired(network, making.taken), made)
 

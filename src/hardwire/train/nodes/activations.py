@@ -14,8 +14,12 @@ from hardwire.network.graph import Node
 from hardwire.nn._curves import DIFFERENTIABLE
 from hardwire.nn.activations import Activation
 from hardwire.nn.nodes import ElementNode
-from hardwire.nn.scheme import Make, Scheme
+from hardwire.nn.quantisers import Quantiser
+from hardwire.nn.quantisers.stated import gridded
+from hardwire.nn.scheme import LEARNED, Make, Scheme
+from hardwire.nn.softmax import Softmax
 from hardwire.train.nodes._base import Making, Plain, casting, chain, refused, trains
+from hardwire.train.nodes._grids import along
 
 
 @trains("relu")
@@ -107,11 +111,31 @@ def _softmax(x: Tensor, axis: int, factor: float) -> Tensor:
     return functional.softmax(x * factor if factor != 1.0 else x, axis + 1)
 
 
+def _types(node: Node, making: Making) -> list[Quantiser]:
+    """Quantisers in front of and behind a softmax, each one type; none where there are not both."""
+    scheme, shape = making.scheme or LEARNED, making.shape(node.inputs[0])
+    if not making.quantised:
+        inner = node.outputs[0] not in making.network.outputs and scheme.input is not None
+        return [scheme.input((1,)), scheme.input((1,))] if inner and scheme.input else []
+    output = node.attrs.get("output")
+    after = None if output is None or not gridded(output) else along(output, shape, ())
+    before = None if after is None else making.input(node, axes=())
+    ones = (1,) * len(shape)
+    return [] if before is None or after is None else [before(ones), making.quantiser(after, ones)]
+
+
 @trains("softmax")
 def _softmaxed(node: Node, making: Making) -> nn.Module:
-    """The float softmax, which the compiled one is near to."""
+    """`hardwire.nn.Softmax` between one type of its input and one of its output; else the float softmax.
+
+    The compiled softmax is exact for the first, and near to the second.
+    """
     if node.attrs.get("tables") is not None or node.params or len(node.inputs) > 1:
         raise refused("a softmax with tables or masks of its own")
     factor = float(node.attrs.get("factor", 1.0))
-    inner = Plain(partial(_softmax, axis=int(node.attrs["axis"]), factor=factor))
+    axis = int(node.attrs["axis"])
+    types = _types(node, making)
+    if types:
+        return Softmax(axis + 1, factor, scheme=Scheme(lambda _shape: types.pop(0), None, None))
+    inner = Plain(partial(_softmax, axis=axis, factor=factor))
     return chain(casting(node, making, inner), *making.output(node))
