@@ -28,7 +28,7 @@ from hardwire.nn.pooling import AvgPool1d, AvgPool2d, MaxPool1d, MaxPool2d, Mean
 from hardwire.nn.recurrent import GRU, LSTM, SimpleRNN
 from hardwire.nn.scheme import Scheme
 from hardwire.nn.softmax import Softmax
-from hardwire.nn.tables import EdgeTables
+from hardwire.nn.tables import EdgeTables, NeuronTables
 
 __all__ = [
     "GELU",
@@ -52,6 +52,7 @@ __all__ = [
     "MaxPool2d",
     "Mean",
     "MultiheadAttention",
+    "NeuronTables",
     "Norm",
     "ReLU",
     "Scheme",

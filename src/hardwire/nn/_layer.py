@@ -28,6 +28,10 @@ class Layer(nn.Module):
     def work(self) -> Iterator[Work]:
         """Yield what the layer costs, as of the last forward pass."""
 
+    def widths(self) -> Iterator[nn.Parameter]:
+        """Yield the layer's own parameters that are bit widths, beside its quantisers'; no decay pulls them to 0."""
+        return iter(())
+
     def parameters_now(self) -> dict[str, Tensor]:
         """Constants for this forward pass."""
         if not torch.compiler.is_exporting():

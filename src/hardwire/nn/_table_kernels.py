@@ -71,6 +71,14 @@ def look_up(codes, entries, start, drop, y):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True, error_model="numpy")
+def look_up_each(codes, entries, start, drop, y):  # type: ignore[no-untyped-def]
+    """The entry of every input of an event, not summed: `y` (events, inputs)."""
+    for n in range(codes.shape[0]):
+        for i in range(codes.shape[1]):
+            y[n, i] = entries[start[i] + (codes[n, i] >> drop[i])]
+
+
+@njit(cache=True, error_model="numpy")
 def give_back(codes, inside, given, fine, start, fine_bits, drop, step, to_entries, to_x):  # type: ignore[no-untyped-def]
     """Gradients of entries and inputs: the slope of a function is that between neighbouring cells."""
     events, inputs = codes.shape
@@ -86,6 +94,19 @@ def give_back(codes, inside, given, fine, start, fine_bits, drop, step, to_entri
                     pair = start[e] + (at & ~1)
                     total += given[n, j] * (fine[pair + 1] - fine[pair]) / (step[i] * np.float32(1 << drop[e]))
             to_x[n, i] = total if inside[n, i] else np.float32(0.0)
+
+
+@njit(cache=True, error_model="numpy")
+def give_back_each(codes, inside, given, fine, start, fine_bits, drop, step, to_entries, to_x):  # type: ignore[no-untyped-def]
+    """As `give_back`, for functions that are not summed."""
+    for n in range(codes.shape[0]):
+        for i in range(codes.shape[1]):
+            at, total = codes[n, i] >> drop[i], np.float32(0.0)
+            to_entries[start[i] + at] += given[n, i]
+            if fine_bits[i] > 0 and inside[n, i]:
+                pair = start[i] + (at & ~1)
+                total = given[n, i] * (fine[pair + 1] - fine[pair]) / (step[i] * np.float32(1 << drop[i]))
+            to_x[n, i] = total
 
 
 @njit(cache=True, fastmath={"contract", "reassoc", "nsz", "arcp"}, error_model="numpy")

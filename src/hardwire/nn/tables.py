@@ -1,8 +1,9 @@
-"""Layers of tables: every edge carries a learnt function of one number, exported as its exact truth table.
+"""Layers of tables: every edge or neuron carries a learnt function of one number, exported as its exact truth table.
 
-`y_j = b_j + Σ_i f_ji(x_i)`. In training each f is a small network of one input (an additive network after Kolmogorov
-and Arnold, as in Liu et al. 2024, arXiv:2404.19756, and the look-up-table layers of the field), but it is evaluated at
-the cells of its input's grid and not at every event: the events then look the entries up, as the hardware does.
+`EdgeTables` is `y_j = b_j + Σ_i f_ji(x_i)`, `NeuronTables` is `y_i = f_i(x_i)`. In training each f is a small network
+of one input (an additive network after Kolmogorov and Arnold, as in Liu et al. 2024, arXiv:2404.19756, and the
+look-up-table layers of the field), but it is evaluated at the cells of its input's grid and not at every event: the
+events then look the entries up, as the hardware does.
 
 This is the first of the logic-native layers; another kind is another file that gives `work.Lookups`.
 """
@@ -74,11 +75,13 @@ class _Sums(torch.autograd.Function):
     ) -> tuple[Tensor, Tensor]:
         now = _Functions(slope, shift, height, address, fraction, layer)
         first, step, most = now.grid
-        place = np.floor(x.detach().numpy() / step - first)
+        # In float64, as the compiler's quantiser divides: a value just below a step stays below it.
+        place = np.floor(x.detach().numpy() / step.astype(np.float64)) - first
         codes = np.clip(place, 0, (1 << most) - 1).astype(np.int32)
-        y = np.zeros((len(codes), layer.outputs), np.float32)
-        kernels.look_up(codes, now.entries, now.layout.start, now.layout.drop, y)
-        ctx.now, ctx.codes, ctx.inside = now, codes, codes == place
+        y = np.zeros((len(codes), layer.inputs if layer.apart else layer.outputs), np.float32)
+        look_up = kernels.look_up_each if layer.apart else kernels.look_up
+        look_up(codes, now.entries, now.layout.start, now.layout.drop, y)
+        ctx.now, ctx.codes, ctx.inside, ctx.apart = now, codes, codes == place, layer.apart
         used = torch.from_numpy(now.used)
         ctx.mark_non_differentiable(used)
         return torch.from_numpy(y), used
@@ -89,7 +92,8 @@ class _Sums(torch.autograd.Function):
         given = np.ascontiguousarray(gradients[0].numpy())
         to_entries = np.zeros(at.cells, np.float32)
         to_x = np.empty(ctx.codes.shape, np.float32)
-        kernels.give_back(
+        give_back = kernels.give_back_each if ctx.apart else kernels.give_back
+        give_back(
             ctx.codes, ctx.inside, given, now.fine, at.start, at.fine_bits, at.drop, now.grid[1], to_entries, to_x
         )
         found = [np.zeros_like(part) for part in now.own] + [np.empty_like(now.used), np.empty_like(now.used)]
@@ -128,6 +132,9 @@ class EdgeTables(Layer):
     two, as the saturation is the sender's. `positions`: rows of an event, for the cost.
     """
 
+    apart = False
+    """Whether the functions are not summed."""
+
     def __init__(
         self,
         inputs: int,
@@ -159,6 +166,11 @@ class EdgeTables(Layer):
         self.register_buffer("step", torch.full((inputs,), 8.0 / (1 << bits)))
         self.register_buffer("first", torch.full((inputs,), -float(1 << bits) / 2))
         self._used: tuple[Tensor, Tensor] | None = None
+
+    def widths(self) -> Iterator[nn.Parameter]:
+        """Address bits and fractional bits."""
+        yield self.address
+        yield self.fraction
 
     # The input's grid.
 
@@ -215,15 +227,32 @@ class EdgeTables(Layer):
         codes = np.left_shift(np.arange(1 << self.most)[None, :], np.repeat(drop, self.outputs)[:, None])
         codes = np.minimum(codes, (1 << self.most) - 1)  # behind the last cell of a coarser input
         tables = torch.from_numpy(now.entries[at.start[:, None] + (codes >> at.drop[:, None])])
+        tables = self._matrix(tables.reshape(self.inputs, self.outputs, -1).transpose(0, 1))
+        self._fits(tables)
         coarser = torch.exp2(self.most - kept)
         first = self.first / coarser
         return {
-            "tables": tables.reshape(self.inputs, self.outputs, -1).transpose(0, 1),
+            "tables": tables,
             "bias": self._bias(),
             "step": self.step * coarser,
             "first": first,
             "last": first + torch.exp2(kept) - 1.0,
         }
+
+    def _matrix(self, tables: Tensor) -> Tensor:
+        """Tables (outputs, inputs, cells) of the layer as a sum over edges."""
+        return tables
+
+    def _fits(self, tables: Tensor) -> None:
+        """Raise `ModelError` where a sum could need more bits than the float32 of the training forward holds."""
+        fraction = max(float(self._bits()[1].detach().max()), self.bias_fraction)
+        most = tables.abs().amax(2).sum(1) + self.bias.detach().abs()
+        bits = math.log2(max(float(most.max()), 2.0**-20)) + fraction
+        if bits > 24:
+            raise ModelError(
+                f"{self.extra_repr()}: sums of its tables need up to {math.ceil(bits)} bits, and float32 holds 24",
+                hint="fewer fractional bits at the start (fraction=4), or a cost in the loss",
+            )
 
     def _kept(self, address: Tensor) -> Tensor:
         """Bits of each input that some edge looks at (inputs,), float; as many as keep the range's ends whole."""
@@ -243,7 +272,7 @@ class EdgeTables(Layer):
         y, used = _Sums.apply(x.reshape(-1, self.inputs), self.slope, self.shift, self.height, address, fraction, self)
         alive = (used > 0).to(used.dtype)
         self._used = (address * alive, used + alive * (fraction - fraction.detach()))
-        return (y + self._bias()).reshape(*x.shape[:-1], self.outputs)
+        return (y + self._bias()).reshape(*x.shape[:-1], y.shape[1])
 
     def work(self) -> Iterator[Work]:
         """Yield the tables with their sums, and the saturation of the inputs."""
@@ -259,3 +288,37 @@ class EdgeTables(Layer):
     def extra_repr(self) -> str:
         """Sizes."""
         return f"{self.inputs}, {self.outputs}, bits={self.most}"
+
+
+class NeuronTables(EdgeTables):
+    """A learnt function of every neuron, `y_i = f_i(x_i)`; an activation by table, (…, inputs) to (…, inputs).
+
+    Options as of `EdgeTables`.
+    """
+
+    apart = True
+
+    def __init__(self, inputs: int, **options: Any) -> None:
+        super().__init__(inputs, 1, **options)
+        with torch.no_grad():
+            self.height *= math.sqrt(inputs)  # nothing is summed that the start would have to be small for
+
+    def _bias(self) -> Tensor:
+        return torch.zeros_like(self.step)
+
+    def _matrix(self, tables: Tensor) -> Tensor:
+        full = torch.zeros(self.inputs, self.inputs, tables.shape[2])
+        full[range(self.inputs), range(self.inputs)] = tables[0]
+        return full
+
+    def work(self) -> Iterator[Work]:
+        """Yield a table a neuron, each a row of its own: nothing is summed."""
+        for item in super().work():
+            if isinstance(item, Lookups):
+                yield Lookups(item.layer, item.address_bits.T, item.output_bits.T, item.times)
+            else:
+                yield item
+
+    def extra_repr(self) -> str:
+        """Size."""
+        return f"{self.inputs}, bits={self.most}"

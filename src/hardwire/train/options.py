@@ -11,6 +11,7 @@ import torch
 from torch import nn
 
 from hardwire.errors import TrainingError
+from hardwire.nn import Layer
 from hardwire.nn.quantisers import Quantiser
 from hardwire.train.schedules import SCHEDULES
 
@@ -78,6 +79,7 @@ class Options:
     def make_optimiser(self, model: nn.Module) -> Optimiser:
         """Return the optimiser of a model's parameters: the quantisers' are a group of their own, without decay."""
         widths = {id(p) for m in model.modules() if isinstance(m, Quantiser) for p in m.parameters(recurse=False)}
+        widths |= {id(p) for m in model.modules() if isinstance(m, Layer) for p in m.widths()}
         trained = [p for p in model.parameters() if p.requires_grad]
         if not trained:
             raise TrainingError("the model has no parameter that trains", hint="requires_grad is False everywhere?")
