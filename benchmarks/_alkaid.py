@@ -7,7 +7,7 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -25,25 +25,41 @@ Row = dict[str, Any]
 Kif = Sequence[Sequence[int]]
 
 
-def solved(case: Case, x: Floats, python: str, levels: Sequence[int], store: Path) -> tuple[Row, Path]:
+def solved(
+    case: Case,
+    x: Floats,
+    python: str,
+    levels: Sequence[int],
+    store: Path,
+    *,
+    repeats: int = 3,
+    inputs: Kif | None = None,
+    environment: Mapping[str, str] | None = None,
+) -> tuple[Row, Path]:
     """Run the driver, or take up what it wrote for the very same network, inputs and driver.
 
-    Returns its figures and the folder of its projects.
+    Returns its figures and the folder of its projects. `repeats` are of the solver, for the medians of its seconds;
+    `inputs` are bits (sign, integer, fraction) that the inputs of a model from a file already have.
     """
-    scratch = store / "part"
+    scratch = store / f"part_{os.getpid()}"
     shutil.rmtree(scratch, ignore_errors=True)
     scratch.mkdir(parents=True)
     file = case.write(scratch)
     stages = ",".join(map(str, levels))
-    folder = store / f"alkaid_{digest(file.read_bytes(), x.tobytes(), DRIVER.read_bytes(), stages, DEPTHS)}"
+    given = [] if inputs is None else [json.dumps(inputs)]
+    key = digest(file.read_bytes(), x.tobytes(), DRIVER.read_bytes(), stages, DEPTHS, *given)
+    folder = store / f"alkaid_{key}"
     if not (folder / "figures.json").is_file():
         np.save(scratch / "x.npy", x)
         command = [python, str(DRIVER), str(file), str(scratch), "--levels", stages, f"--depth={DEPTHS}"]
-        log = store / "alkaid.log"
+        command += ["--repeats", str(repeats)]
+        for text in given:
+            (scratch / "inputs.json").write_text(text)
+            command += ["--inputs", str(scratch / "inputs.json")]
+        variables = os.environ | {"OMP_NUM_THREADS": "1"} | dict(environment or {})
+        log = store / f"alkaid_{os.getpid()}.log"
         with log.open("w") as output:
-            done = subprocess.run(
-                command, env=os.environ | {"OMP_NUM_THREADS": "1"}, stdout=output, stderr=subprocess.STDOUT
-            )
+            done = subprocess.run(command, env=variables, stdout=output, stderr=subprocess.STDOUT)
         if done.returncode:
             sys.exit(f"{case.name}: {' '.join(command)} failed:\n{log.read_text()[-2000:]}")
         shutil.rmtree(folder, ignore_errors=True)

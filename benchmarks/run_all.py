@@ -46,6 +46,7 @@ def commands(options: argparse.Namespace) -> dict[str, list[str]]:
     networks = ["--set", "quick" if quick else "full" if options.full else "middle", *models, *peer]
     placed = ["--set", "quick", "--only", "16-8-5, 6 bits", "--levels", "2", "--seeds", "2"] if quick else []
     netlist = ["--sizes", "16-8-5", "--vectors", "100000", "--runs", "3"] if quick else []
+    hgq2 = ["--peer-hgq2", options.peer_hgq2] if options.peer_hgq2 else []
     found = {
         "solver": [*solver, *(["--peer", options.peer_alkaid] if options.peer_alkaid else [])],
         "emulator": emulator,
@@ -58,6 +59,15 @@ def commands(options: argparse.Namespace) -> dict[str, list[str]]:
         "netlist_simulator": ["netlist_simulator.py", "--work", str(options.out / "netlist_simulator"), *netlist],
         "networks_vs_alkaid": ["networks_vs_alkaid.py", *out, *networks],
         "route_vs_alkaid": ["route_vs_alkaid.py", *out, *placed, *peer],
+        "epoch_time": ["epoch_time.py", *(["--batches", "1024", "--rounds", "1"] if quick else []), *hgq2],
+        "pruning": ["pruning.py", *(["--epochs", "2", "--seeds", "1"] if quick else [])],
+        "front": [
+            "front.py",
+            *out,
+            *([] if options.full else ["--quick"]),
+            *(["--epochs", "10"] if quick else []),
+            *hgq2,
+        ],
     }
     if options.route:
         found["calibrate_delay"] = ["calibrate_delay.py", *(["--layers", "8,8,5", "--depths", "4"] if quick else [])]
@@ -106,12 +116,24 @@ def route_ratios(figures: Any) -> Ratios:
     ]
 
 
+def epoch_ratios(figures: Any) -> Ratios:
+    rows = [row for row in figures["rows"] if "compiled / hgq2" in row]
+    return [(f"training epoch, batch {row['batch']}", 1.0 / row["compiled / hgq2"]) for row in rows]
+
+
+def front_ratios(figures: Any) -> Ratios:
+    found = figures["summary"]["ratios"].items()
+    return [(f"LUTs at equal accuracy, {name}", 1.0 / part["median"]) for name, part in found if part["median"]]
+
+
 READERS = {
     "solver": solver_ratios,
     "emulator": emulator_ratios,
     "emulator_pruned": emulator_ratios,
     "networks_vs_alkaid": network_ratios,
     "route_vs_alkaid": route_ratios,
+    "epoch_time": epoch_ratios,
+    "front": front_ratios,
 }
 
 
@@ -173,12 +195,13 @@ def arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--peers", type=Path, metavar="DIR", help="where `make bench-peers` made the environments")
     parser.add_argument("--peer-alkaid", metavar="PYTHON", help="interpreter of an environment with alkaid")
     parser.add_argument("--peer-hls4ml", metavar="PYTHON", help="interpreter of an environment with hls4ml")
+    parser.add_argument("--peer-hgq2", metavar="PYTHON", help="interpreter of an environment with hgq2, JAX and alkaid")
     parser.add_argument("--jets", type=Path, metavar="NPZ", help="reference jets for physics_jets.py")
     parser.add_argument("--route", action="store_true", help="run calibrate_delay.py too")
     options = parser.parse_args(argv)
     if options.peers is not None:
         # HGQ2's environment holds alkaid too, and reads trained models.
-        for field, name in (("peer_alkaid", "hgq2"), ("peer_hls4ml", "hls4ml")):
+        for field, name in (("peer_alkaid", "hgq2"), ("peer_hgq2", "hgq2"), ("peer_hls4ml", "hls4ml")):
             python = (options.peers / name / "bin" / "python").absolute()
             if not python.exists():
                 parser.error(f"--peers {options.peers}: no {python}; `make bench-peers` makes the environments")

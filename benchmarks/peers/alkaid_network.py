@@ -1,10 +1,11 @@
 """A network through alkaid: solve, count, emulate, write Verilog. Runs in an environment that holds alkaid and numpy.
 
-    PYTHON alkaid_network.py NETWORK OUT [--levels 2,5] [--depth -1,0,2] [--repeats 3]
+    PYTHON alkaid_network.py NETWORK OUT [--levels 2,5] [--depth -1,0,2] [--repeats 3] [--inputs TYPES.json]
 
 NETWORK is a .npz that holds w0, b0, w1, b1, … , and `hidden`: integer and fractional bits of the unsigned type after
 each ReLU (inputs are s8.4); or a model that HGQ2 trained (.keras, .h5), for which the environment holds keras and hgq2
-too. Beside it lies `x.npy` (N, inputs), values that the input's types represent exactly.
+too. Beside it lies `x.npy` (N, inputs), values that the input's types represent exactly. `--inputs` gives the sign,
+integer and fractional bits of each input of such a model, so that rounding them is no part of the design.
 
 Every `--depth` (its `hard_dc`: levels allowed beyond the least, -1 for any number) is solved. OUT gets a project for
 each depth and number of adder levels a stage, with and without ternary adders, `y.npy` (what its emulator answers) and
@@ -52,7 +53,7 @@ def from_arrays(path):
     return build, None
 
 
-def from_keras(path):
+def from_keras(path, inputs=None):
     """As `from_arrays`; the second function is the model's own forward."""
     os.environ.setdefault("KERAS_BACKEND", "torch")
     os.environ.setdefault("CUDA_VISIBLE_DEVICES", "")
@@ -63,7 +64,12 @@ def from_keras(path):
     model = keras.models.load_model(path, compile=False)
 
     def build(depth):
-        return trace(*trace_model(model, solver_options={"hard_dc": depth}))
+        options = {"hard_dc": depth}
+        if inputs is None:
+            return trace(*trace_model(model, solver_options=options))
+        port = FVArrayInput(model.input_shape[1:], solver_options=options)
+        given = port.quantize(*np.array(inputs).T.reshape(3, *model.input_shape[1:]))
+        return trace(port, trace_model(model, inputs=given, solver_options=options)[1])
 
     def forward(x):
         return np.asarray(model.predict(x.reshape(-1, *model.input_shape[1:]).astype(np.float32), verbose=0))
@@ -135,8 +141,13 @@ def main():
     parser.add_argument("--levels", default="2,5")
     parser.add_argument("--depth", default="-1,0,2")
     parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--inputs", type=Path)
     options = parser.parse_args()
-    build, forward = (from_arrays if options.network.suffix == ".npz" else from_keras)(options.network)
+    if options.network.suffix == ".npz":
+        build, forward = from_arrays(options.network)
+    else:
+        inputs = None if options.inputs is None else json.loads(options.inputs.read_text())
+        build, forward = from_keras(options.network, inputs)
     x = np.load(options.out / "x.npy")
     levels = [int(word) for word in options.levels.split(",")]
     solved, written, answers = {}, [], []
