@@ -26,6 +26,7 @@ from hardwire.train.pruning import (
     Neurons,
     OneShot,
     Rounds,
+    Weights,
     lottery_ticket,
     remove_dead,
     sparsity,
@@ -89,6 +90,34 @@ def test_the_smallest_weights_go_first():
     assert min(float(relative[n][m == 1].min()) for n, m in everywhere.masks.items()) >= max(
         float(relative[n][m == 0].max()) for n, m in everywhere.masks.items() if (m == 0).any()
     )
+
+
+def test_saliency_is_what_zeroing_costs():
+    """Weights that no gradient depends on go before smaller ones that the loss needs; all goes on after a resume."""
+    torch.manual_seed(0)
+    model = torch.nn.Sequential(torch.nn.Linear(4, 1, bias=False))
+    model[0].weight.data = torch.tensor([[0.5, -0.4, 0.3, 2.0]])
+    x = np.random.default_rng(0).normal(size=(640, 4)).astype(np.float32)
+    x[:, 3] *= 1e-3
+    y = (x @ np.array([[0.5, -0.4, 0.3, 2.0]], np.float32).T).astype(np.float32)
+    y += np.random.default_rng(1).normal(size=y.shape).astype(np.float32)
+    for method, gone in ((Weights, 3), (Magnitude, 2)):
+        callback = method(0.25, OneShot(0.5))
+        fit(
+            model,
+            (x, y),
+            (x, y),
+            Options(epochs=2, batch=64, rate=1e-4),
+            loss="mse",
+            metric="mse",
+            callbacks=[callback],
+        )
+        assert callback.masks["0"].flatten().tolist() == [float(k != gone) for k in range(4)]
+        model[0].weight.data = torch.tensor([[0.5, -0.4, 0.3, 2.0]])
+        state = callback.state_dict()
+        again = method(0.25)
+        again.load_state_dict(state)
+        assert torch.equal(again.masks["0"], callback.masks["0"])
 
 
 @pytest.mark.parametrize(
@@ -166,6 +195,7 @@ def test_zeros_stay_zero_and_the_rest_learns():
 
 def test_a_run_that_stopped_goes_on_with_its_masks(tmp_path):
     whole, cut = dense(), dense()
+    method = Weights(0.7)
 
     class _Stop(hw.train.Callback):
         def after_epoch(self, run):
@@ -177,11 +207,10 @@ def test_a_run_that_stopped_goes_on_with_its_masks(tmp_path):
         pass
 
     _Never.__name__ = _Stop.__name__
-    _fit(whole, Magnitude(0.7), _Never())
+    _fit(whole, Weights(0.7), _Never())
     with pytest.raises(KeyboardInterrupt):
-        _fit(cut, Magnitude(0.7), _Stop(), folder=tmp_path)
+        _fit(cut, Weights(0.7), _Stop(), folder=tmp_path)
     fresh = dense()
-    method = Magnitude(0.7)
     history = _fit(fresh, method, _Stop(), folder=tmp_path)
     assert history.resumed == 2
     assert same_weights(whole, fresh)

@@ -14,11 +14,14 @@ from hardwire.train.callbacks._base import Callback, Run
 from hardwire.train.pruning.schedules import Cubic, Schedule
 
 Scope = Literal["global", "layer"]
+Criterion = Literal["saliency", "magnitude"]
 Masks = dict[str, Tensor]
 """By the layer's name: 1 where a weight is kept, 0 where it is pruned, in the weight's shape."""
 
 _EVERY = 8
 """Steps between two choices of masks."""
+_MEMORY = 0.99
+"""What a step keeps of the running mean of squared gradients."""
 
 
 def prunable(model: nn.Module) -> dict[str, nn.Module]:
@@ -54,10 +57,15 @@ def sparsity(model: nn.Module) -> float:
 class Pruning(Callback):
     """Brings at least a share `sparsity` of the weights to zero along a schedule and holds them there, group by group.
 
-    A subclass says which weights stand and fall together. Groups with the smallest root mean square go first, measured
-    against the mean size of their layer's remaining weights (`scope="global"`), or the same share of every layer
-    (`"layer"`). Each layer keeps its best group. `layers` restricts it to layers of these names. Masks are part of the
-    checkpoint; with `masks` given (of another run, or `zeros_of(model)`) it starts from those.
+    A subclass says which weights stand and fall together. Which groups go first:
+
+    - "saliency": those whose zeroing is estimated to cost the least loss, by weight: w² times the running mean of the
+      squared gradient (LeCun et al. 1989, Optimal Brain Damage; the curvature is that of the empirical Fisher matrix).
+    - "magnitude": the smallest root mean squares, measured against the mean size of their layer's remaining weights.
+
+    `scope="global"` compares all layers' groups, `"layer"` takes the same share of each. Each layer keeps its best
+    group. `layers` restricts it to layers of these names. Masks are part of the checkpoint; with `masks` given (of
+    another run, or `zeros_of(model)`) it starts from those.
 
     Weights that are pruned stay pruned. The metric "sparsity" of an epoch is the share of all weights of the model's
     layers. A callback that goes back to the best epoch would go back to one before the pruning was done.
@@ -70,6 +78,7 @@ class Pruning(Callback):
         schedule: Schedule | None = None,
         scope: Scope = "global",
         *,
+        criterion: Criterion = "saliency",
         layers: Sequence[str] | None = None,
         masks: Masks | None = None,
     ) -> None:
@@ -77,10 +86,14 @@ class Pruning(Callback):
             raise TrainingError(f"pruning: sparsity = {sparsity}", hint="the share of zeros, from 0 to below 1")
         if scope not in ("global", "layer"):
             raise TrainingError(f"pruning: scope = {scope!r}", hint="'global' or 'layer'")
+        if criterion not in ("saliency", "magnitude"):
+            raise TrainingError(f"pruning: criterion = {criterion!r}", hint="'saliency' or 'magnitude'")
+        self.criterion = criterion
         self.sparsity, self.schedule, self.scope, self.layers = sparsity, schedule or Cubic(), scope, layers
         self.masks: Masks = {name: mask.clone() for name, mask in (masks or {}).items()}
         self._parts: dict[str, nn.Module] = {}
         self._groups: dict[str, Tensor] = {}
+        self._squares: dict[str, Tensor] = {}
         self._share = 0.0
 
     def groups(self, module: nn.Module) -> Tensor:
@@ -126,6 +139,8 @@ class Pruning(Callback):
     def after_step(self, run: Run) -> None:
         """Prune more if it is time, and zero again what the optimiser has moved."""
         with torch.no_grad():
+            if self.criterion == "saliency" and self._share < self.sparsity:
+                self._see_gradients()
             if run.step % _EVERY == 0 or run.step == run.steps:
                 share = self.schedule.at(run.done, self.sparsity)
                 if share > self._share:
@@ -143,37 +158,61 @@ class Pruning(Callback):
             for name, part in self._parts.items():
                 self.apply(part, self.masks[name])
 
-    def choose(self, share: float) -> None:
-        """Prune the smallest groups of the layers taken, to a share of all of their weights."""
-        names = list(self._parts)
-        scores, sizes = {}, {}
-        for name in names:
-            index, weight = self._groups[name].flatten(), weight_now(self._parts[name]).flatten()
-            count = int(index.max()) + 1
-            size = torch.zeros(count, device=weight.device).index_add_(0, index, torch.ones_like(weight))
-            square = torch.zeros(count, device=weight.device).index_add_(0, index, weight.square())
+    def _see_gradients(self) -> None:
+        for name, part in self._parts.items():
+            gradient = part.weight.grad
+            if gradient is None:
+                continue
+            square = gradient.square()
+            before = self._squares.get(name)
+            self._squares[name] = square if before is None else before.lerp_(square, 1.0 - _MEMORY)
+
+    def _scores(self, name: str) -> tuple[Tensor, Tensor]:
+        """What each group of a layer is worth, by weight, and its weights."""
+        index, weight = self._groups[name].flatten(), weight_now(self._parts[name]).flatten()
+        by_loss = self.criterion == "saliency" and name in self._squares
+        worth = weight.square()
+        if by_loss:
+            worth = self._parts[name].weight.detach().square().flatten() * self._squares[name].flatten()
+        count = int(index.max()) + 1
+        size = torch.zeros(count, device=weight.device).index_add_(0, index, torch.ones_like(weight))
+        score = torch.zeros(count, device=weight.device).index_add_(0, index, worth) / size
+        if not by_loss:
             kept = self.masks[name].sum().clamp(min=1.0)
-            score = (square / size).sqrt() / (weight.abs().sum() / kept).clamp(min=1e-30)
-            score[score.argmax()] = torch.inf
-            scores[name], sizes[name] = score, size
+            score = score.sqrt() / (weight.abs().sum() / kept).clamp(min=1e-30)
+        # What is gone already goes first, before what may have no gradient; the best group stays.
+        gone = torch.zeros(count, device=weight.device).index_add_(0, index, self.masks[name].flatten()) == 0
+        best = score.argmax()
+        score[gone] = -1.0
+        score[best] = torch.inf
+        return score, size
+
+    def choose(self, share: float) -> None:
+        """Prune the groups of the layers taken that are worth the least, to a share of all of their weights."""
+        names = list(self._parts)
+        found = {name: self._scores(name) for name in names}
         together = [names] if self.scope == "global" else [[name] for name in names]
         for part in together:
-            score, size = torch.cat([scores[n] for n in part]), torch.cat([sizes[n] for n in part])
+            score, size = (torch.cat([found[n][k] for n in part]) for k in (0, 1))
             order = score.argsort(stable=True)
             before = size[order].cumsum(0) - size[order]
             gone = before < share * size.sum() - 1e-3  # at least the share
             kept = torch.ones_like(score)
             kept[order[gone & (score[order] < torch.inf)]] = 0.0
-            for name, mask in zip(part, kept.split([len(scores[n]) for n in part]), strict=True):
+            for name, mask in zip(part, kept.split([len(found[n][0]) for n in part]), strict=True):
                 self.masks[name] *= mask[self._groups[name]]
 
     def state_dict(self) -> dict[str, Any]:
         """Return the masks."""
-        return {"masks": {name: mask.clone() for name, mask in self.masks.items()}, "share": self._share}
+        return {
+            "masks": {name: mask.clone() for name, mask in self.masks.items()},
+            "squares": {name: square.clone() for name, square in self._squares.items()},
+            "share": self._share,
+        }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Take the masks."""
-        self.masks, self._share = dict(state["masks"]), float(state["share"])
+        self.masks, self._squares, self._share = dict(state["masks"]), dict(state["squares"]), float(state["share"])
 
 
 def zeros_of(model: nn.Module) -> Masks:

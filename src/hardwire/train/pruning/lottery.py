@@ -14,8 +14,8 @@ from hardwire.train.callbacks._base import Callback, Run
 from hardwire.train.loop import History, fit
 from hardwire.train.options import Options
 from hardwire.train.pruning._base import Held, Masks, Scope, prunable
-from hardwire.train.pruning.magnitude import Magnitude
 from hardwire.train.pruning.schedules import after_rounds
+from hardwire.train.pruning.weights import Magnitude
 
 
 class _Remembered(Callback):

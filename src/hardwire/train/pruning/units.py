@@ -6,11 +6,13 @@ a memory becomes smaller when whole words are (Ramhorst et al. 2023, arXiv:2308.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor, nn
 
 from hardwire.errors import TrainingError
-from hardwire.train.pruning._base import Masks, Pruning, Scope
+from hardwire.train.pruning._base import Criterion, Masks, Pruning, Scope
 from hardwire.train.pruning.schedules import Schedule
 
 
@@ -29,10 +31,11 @@ class Multipliers(Pruning):
         *,
         reuse: int = 1,
         pack: int = 1,
-        layers: list[str] | None = None,
+        criterion: Criterion = "saliency",
+        layers: Sequence[str] | None = None,
         masks: Masks | None = None,
     ) -> None:
-        super().__init__(sparsity, schedule, scope, layers=layers, masks=masks)
+        super().__init__(sparsity, schedule, scope, criterion=criterion, layers=layers, masks=masks)
         if reuse < 1 or pack < 1:
             raise TrainingError(f"pruning: reuse = {reuse}, pack = {pack}", hint="both at least 1")
         self.reuse, self.pack = reuse, pack
@@ -62,10 +65,11 @@ class MemoryWords(Pruning):
         *,
         bits: int = 8,
         word: int = 36,
-        layers: list[str] | None = None,
+        criterion: Criterion = "saliency",
+        layers: Sequence[str] | None = None,
         masks: Masks | None = None,
     ) -> None:
-        super().__init__(sparsity, schedule, scope, layers=layers, masks=masks)
+        super().__init__(sparsity, schedule, scope, criterion=criterion, layers=layers, masks=masks)
         if not 1 <= bits <= word:
             raise TrainingError(f"pruning: weights of {bits} bits in words of {word}", hint="1 ≤ bits ≤ word")
         self.per = word // bits
