@@ -55,11 +55,14 @@ def quantised(quantiser: Quantiser | None, x: Tensor) -> Tensor:
     return x if quantiser is None else quantiser(x)
 
 
-def cast(layer: str, quantiser: Quantiser | None, count: int, times: int = 1) -> Iterator[Casts]:
-    """Work of an input quantiser of `count` values a position."""
+def cast(
+    layer: str, quantiser: Quantiser | None, count: int, times: int = 1, bits: Tensor | None = None
+) -> Iterator[Casts]:
+    """Work of an input quantiser of `count` values a position; `bits` are its own, where they are known already."""
     if quantiser is not None:
         grid = quantiser.grid()
-        yield Casts(layer, quantiser.bits(), grid.lo < 0, grid.rounding, grid.overflow, count, times)
+        bits = quantiser.bits() if bits is None else bits
+        yield Casts(layer, bits, grid.lo < 0, grid.rounding, grid.overflow, count, times)
 
 
 def fractional_bits(quantiser: Quantiser | None, like: Tensor) -> Tensor:

@@ -146,15 +146,18 @@ class Sums(Layer):
     def work(self) -> Iterator[Work]:
         """Yield the products with their sums, and the rounding of the inputs."""
         name = type(self).__name__
-        weight = quantised(self.weight_quantiser, self._folded())
+        with torch.no_grad():
+            weight = quantised(self.weight_quantiser, self._folded())
+            fraction = fractional_bits(self.weight_quantiser, weight)
         given = self.input_quantiser
+        bits = None if given is None else given.bits()
         yield Products(
             name,
             self.rows(weight),
             self.rows(bits_of(self.weight_quantiser, weight)),
-            self.rows(fractional_bits(self.weight_quantiser, weight)),
-            weight.new_full((1, 1), 16.0) if given is None else self.spread(given.bits()),
+            self.rows(fraction),
+            weight.new_full((1, 1), 16.0) if bits is None else self.spread(bits),
             self.positions,
         )
-        yield from cast(name, given, self.values, self.places)
+        yield from cast(name, given, self.values, self.places, bits)
         yield from cast(name, self.output_quantiser, self._outputs, self.positions)

@@ -19,11 +19,11 @@ class Products:
 
     layer: str
     weight: Tensor
-    """Values on their grid, (outputs, inputs)."""
+    """Values on their grid, (outputs, inputs), without gradient."""
     weight_bits: Tensor
     """Magnitude bits, broadcast against `weight`."""
     weight_fraction: Tensor
-    """Fractional bits of `weight`, broadcast against it."""
+    """Fractional bits of `weight`, broadcast against it, without gradient."""
     input_bits: Tensor
     """Bits of each input, broadcast against `weight`."""
     times: int = 1

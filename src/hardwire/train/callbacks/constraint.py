@@ -83,7 +83,7 @@ class Constraint(_Priced):
         at_most: float,
         *,
         warmup: float = 0.1,
-        reach: float = 0.6,
+        reach: float = 0.85,
         gain: float = 300.0,
         damping: float = 15.0,
         name: str | None = None,

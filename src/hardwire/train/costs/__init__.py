@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from hardwire.train.costs._base import Cost
 from hardwire.train.costs.ebops import Ebops
+from hardwire.train.costs.latency import Cycles, Nanoseconds
 from hardwire.train.costs.luts import Luts
 
-__all__ = ["Cost", "Ebops", "Luts"]
+__all__ = ["Cost", "Cycles", "Ebops", "Luts", "Nanoseconds"]

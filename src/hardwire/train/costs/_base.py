@@ -36,10 +36,8 @@ class Cost:
 
     def of(self, work: list[Work]) -> Tensor:
         """Cost of one layer's work."""
-        total = torch.zeros(())
-        for item in work:
-            total = total + self.price(item) * item.times
-        return total
+        parts = [self.price(item) * item.times if item.times != 1 else self.price(item) for item in work]
+        return torch.stack(parts).sum() if parts else torch.zeros(())
 
     def price(self, work: Work) -> Tensor:
         """Cost of one piece of work, once."""

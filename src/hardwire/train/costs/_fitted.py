@@ -12,38 +12,56 @@ class Fitted:
     """Coefficients of `Luts` for one family."""
 
     shared: float
-    """LUTs of a sum of products in the solver's graph, to those of one term a digit."""
+    often: float
     carry: float
-    """LUTs of an adder beyond the bits of its narrower operand."""
+    grown: float
+    row: float
+    """Of matrices of constants: see `_adders`."""
     clamp: float
     """LUTs a bit of a value that a ReLU holds at 0."""
     saturate: float
     """LUTs a bit of a value that saturates, beside `clamp`."""
     tie: float
     """LUTs a bit of a value that is rounded otherwise than half up or down, which the bias does for nothing."""
-    lookup: tuple[float, ...]
-    """LUTs of one output bit of a table, by its address bits; doubling beyond the last."""
+    small: float
+    """LUTs of one output bit of a table with two address bits or more, but fewer than a LUT's inputs."""
+    full: float
+    """LUTs of one output bit of a table with as many address bits as a LUT's inputs; each more doubles them."""
     summed: float
-    """LUTs a bit of the sums over tables."""
-    product: float
-    """LUTs a pair of bits of a product of two values."""
+    """LUTs a bit of the adders that sum tables."""
 
 
-FAMILIES: dict[str, Fitted] = {}
-
-
-def coefficients(target: Target) -> Fitted:
-    """Fitted ones of the target's family, else what the compiler's own estimate goes by."""
-    if target.family in FAMILIES:
-        return FAMILIES[target.family]
-    costs = target.costs
-    return Fitted(
-        shared=0.7,
-        carry=1.0 + costs.adder_overhead,
+FAMILIES: dict[str, Fitted] = {
+    "xcup": Fitted(
+        shared=0.965,
+        often=0.084,
+        carry=-0.525,
+        grown=0.405,
+        row=0.0,
         clamp=1.0,
         saturate=1.0,
         tie=1.0,
-        lookup=costs.lookup_luts,
+        small=0.6,
+        full=1.5,
         summed=1.0,
-        product=costs.product_luts,
-    )
+    ),
+    "ecp5": Fitted(
+        shared=1.165,
+        often=0.108,
+        carry=1.408,
+        grown=0.199,
+        row=5.3,
+        clamp=1.0,
+        saturate=1.0,
+        tie=1.0,
+        small=1.0,
+        full=1.0,
+        summed=1.0,
+    ),
+}
+
+
+def coefficients(target: Target) -> Fitted:
+    """Fitted ones of the target's family, else those of the fitted family whose adders are alike."""
+    near = "xcup" if target.costs.carry_passes else "ecp5"
+    return FAMILIES.get(target.family, FAMILIES[near])

@@ -9,13 +9,11 @@ from hardwire.fixed import Overflow, Rounding
 from hardwire.nn.work import Casts, Lookups, Multiplications, Products
 from hardwire.targets import Target
 from hardwire.targets import target as find_target
-from hardwire.train.costs._base import Cost, through
-from hardwire.train.costs._digits import digits
+from hardwire.train.costs._adders import Adders
+from hardwire.train.costs._base import Cost
 from hardwire.train.costs._fitted import coefficients
 from hardwire.train.costs._packing import at, curves
 
-_TABLES = {True: (0.6, 1.5), False: (1.0, 1.0)}
-"""Whether LUTs are split in two: LUTs of an output bit of a table with fewer inputs than a LUT, and with as many."""
 _FREE_ROUNDINGS = {Rounding.TRN, Rounding.RND, Rounding.CEIL, Rounding.RND_MIN_INF}
 """A constant added before bits are dropped, which joins the bias."""
 
@@ -36,20 +34,20 @@ class Luts(Cost):
         self.fitted = coefficients(self.target)
 
     def products(self, work: Products) -> Tensor:
-        """An adder for each digit of a row but one."""
-        number = digits(work.weight.detach() * torch.exp2(work.weight_fraction.detach()))
-        terms = through(number, work.weight_bits / 3.0) * ((number > 0) & (work.input_bits > 0))
-        rows = terms.sum(-1)
-        bits = (terms * (work.input_bits + self.fitted.carry)).sum(-1)
-        return self.fitted.shared * (bits - bits / rows.clamp(min=1.0)).sum()
+        """Adders of the solver's graph (`_adders`)."""
+        shape = work.weight.shape
+        parts = (part.expand(shape) for part in (work.weight_fraction, work.weight_bits, work.input_bits))
+        return Adders.apply(work.weight.detach(), *parts, self.fitted)
 
     def lookups(self, work: Lookups) -> Tensor:
         """LUTs of each bit out, and adders that grow as a row is summed; small tables are packed (`_packing`)."""
         live = (work.address_bits.detach() > 0) & (work.output_bits.detach() > 0)
-        luts, adders = curves(self.target.lut_size, *_TABLES[self.target.lut_size >= 6])
+        luts, adders = curves(self.target.lut_size, self.fitted.small, self.fitted.full)
         number = live.sum(-1, keepdim=True).clamp(min=1)
         grown = 0.5 * torch.log2(number.to(work.output_bits.dtype)) + self.target.costs.adder_overhead
-        summed = at(adders, work.address_bits) * (work.output_bits + grown) * (number - 1) / number
+        summed = (
+            at(adders, work.address_bits) * (work.output_bits + grown) * (self.fitted.summed * (number - 1) / number)
+        )
         return ((work.output_bits * at(luts, work.address_bits) + summed) * live).sum()
 
     def multiplications(self, work: Multiplications) -> Tensor:
@@ -57,13 +55,12 @@ class Luts(Cost):
         left, right = work.left_bits.mean(), work.right_bits.mean()
         if float(torch.minimum(left.detach(), right.detach())) >= self.target.costs.dsp_least:
             return torch.zeros(())
-        return self.fitted.product * left * right * work.count
+        return self.target.costs.product_luts * left * right * work.count
 
     def casts(self, work: Casts) -> Tensor:
         """Logic of ReLU, of saturation, and of roundings that no bias holds."""
-        each = self.fitted.clamp * (~work.signed).to(work.bits.dtype)
-        if work.overflow is not Overflow.WRAP:
-            each = each + self.fitted.saturate
-        if work.rounding not in _FREE_ROUNDINGS:
-            each = each + self.fitted.tie
-        return (work.bits * each).mean() * work.count
+        each = self.fitted.saturate * (work.overflow is not Overflow.WRAP)
+        each += self.fitted.tie * (work.rounding not in _FREE_ROUNDINGS)
+        if not bool(work.signed.any()):  # Nothing below zero: a ReLU stands in front.
+            each += self.fitted.clamp
+        return work.bits.mean() * (work.count * each) if each else torch.zeros(())
