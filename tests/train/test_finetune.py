@@ -14,12 +14,15 @@ import drawn_models as drawn
 import hardwire as hw
 from hardwire import frontends, nn
 from hardwire.errors import ModelError, UnsupportedError
+from hardwire.fixed import Overflow, Rounding
 from hardwire.ir.interpreter import trace
 from hardwire.ir.program import fraction_bits
 from hardwire.layers import known_layers
 from hardwire.layers._lowering import lower
-from hardwire.network.graph import Network
+from hardwire.network.graph import Network, NetworkBuilder
 from hardwire.network.prepare import input_quantisers, prepare
+from hardwire.quantiser import Quantiser
+from hardwire.train.costs import Ebops
 from hardwire.train.finetune import load
 from hardwire.train.nodes import kinds
 
@@ -112,6 +115,20 @@ def test_drawn_networks(network):
         check_export(network)
     else:
         check(network)
+
+
+def test_work_of_types_that_differ_by_position():
+    """The bits of each input count at its own position."""
+    net = NetworkBuilder("placed")
+    bits = np.array([[3, 0], [5, 2], [1, 7]])
+    types = {"quantiser": Quantiser.of_arrays(False, bits, 2, Rounding.RND, Overflow.SAT)}
+    x = net.add("quantise", "types", [net.input("x", (3, 2))], types)
+    kernel = np.array([[0.5, 0.75], [1.5, 0.25]])
+    module = check(net.build([net.add("dense", "fc", [x], {}, {"kernel": kernel})]))
+    (layer,) = module.layers.values()
+    weight_bits = layer.weight_quantiser.bits().expand(2, 2).double()
+    per_position = [float((weight_bits * torch.tensor(row)).sum()) for row in bits]
+    assert float(Ebops()(module).detach()) == pytest.approx(sum(per_position))
 
 
 def test_an_end_that_is_not_there():

@@ -26,12 +26,14 @@ def gridded(rule: Frozen) -> bool:
 class Stated(Quantiser):
     """Does what a `hardwire.quantiser.Quantiser` does; nothing is learnt.
 
-    `rank`: axes of the tensor without the batch. Scales may be any positive numbers; where they are no powers of two
-    the float arithmetic is exact but at ties. Raises `UnsupportedError` for a rule that is not `gridded`.
+    `rank`: axes of the tensor without the batch. `weight`: bits are counted without the sign, as costs count those of
+    weights. Scales may be any positive numbers; where they are no powers of two the float arithmetic is exact but at
+    ties. Raises `UnsupportedError` for a rule that is not `gridded`.
     """
 
-    def __init__(self, rule: Frozen, rank: int | None = None) -> None:
+    def __init__(self, rule: Frozen, rank: int | None = None, *, weight: bool = False) -> None:
         super().__init__()
+        self.weight = weight
         if not gridded(rule):
             raise UnsupportedError(
                 f"quantiser {rule.describe()}: a minifloat, or a zero point that the rounding sees, is no plain grid",
@@ -63,9 +65,10 @@ class Stated(Quantiser):
         return through(x, y, slope)
 
     def bits(self) -> Tensor:
-        """Return the bits of each code, with the sign; 0 where only 0 is left."""
+        """Return the bits of each code; 0 where only 0 is left."""
         most = torch.maximum(-self._lo, self._hi + 1.0).clamp(min=1.0)
-        return torch.ceil(torch.log2(most)) + (self._lo < 0).to(most.dtype)
+        magnitude = torch.ceil(torch.log2(most))
+        return magnitude if self.weight else magnitude + (self._lo < 0).to(most.dtype)
 
     def extra_repr(self) -> str:
         """Name the type."""

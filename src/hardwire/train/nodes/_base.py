@@ -141,12 +141,12 @@ class Making:
             begin_weight(made, values if scale is None else values * np.reshape(scale, (-1, *ones)), steps)
             return made
         rule = holding(values, scale, pruned=not bias) if steps is None else in_steps(values, steps, pruned=not bias)
-        return None if rule is None else Stated(rule, values.ndim)
+        return None if rule is None else Stated(rule, values.ndim, weight=True)
 
     def like(self, values: Floats, scale: Any = None) -> Quantiser | None:
         """Return the quantiser for a bias of zeros: the grid of the weights `values` (outputs first, times `scale`)."""
         rule = holding(values.reshape(len(values), -1), scale)
-        return None if rule is None else Stated(at_back(rule), 1)
+        return None if rule is None else Stated(at_back(rule), 1, weight=True)
 
 
 class Plain(nn.Module):

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from hardwire.fixed import Floats
 from hardwire.network.graph import Node
@@ -23,13 +23,27 @@ class CodedDense(Coded, Dense):
     """A dense layer of whole weights."""
 
 
+class PlacedDense(Dense):
+    """A dense layer whose input has types of its own at every position."""
+
+    def spread(self, part: Tensor) -> Tensor:
+        """The mean over the positions, which is what cost counts; the sums are taken in float64."""
+        return part.reshape(-1, part.shape[-1]).mean(0)
+
+    def _exact_type(self, weight: Tensor, bias: Tensor | None) -> torch.dtype:
+        return torch.float64
+
+
 @trains("dense")
 def _dense(node: Node, making: Making) -> nn.Module:
     """`hardwire.nn.Dense` with the file's weights."""
     weights = Weights(node, making, np.transpose)
     outputs, inputs = weights.values.shape
-    kind = Dense if weights.unit is None else CodedDense
-    layer = kind(inputs, outputs, weights.inner_bias is not None, scheme=weights.scheme(making.input(node)))
+    kind, given = Dense if weights.unit is None else CodedDense, making.input(node)
+    if given is None and kind is Dense:
+        given = making.input(node, axes=tuple(range(len(making.shape(node.inputs[0])))))
+        kind = Dense if given is None else PlacedDense
+    layer = kind(inputs, outputs, weights.inner_bias is not None, scheme=weights.scheme(given))
     return weights.fill(layer)
 
 
