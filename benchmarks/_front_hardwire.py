@@ -50,7 +50,7 @@ def tables() -> nn.Module:
 
 
 FAMILIES: dict[str, Callable[[], nn.Module]] = {"hardwire-dense": dense, "hardwire-tables": tables}
-WEIGHTS = {"hardwire-dense": (3e-3, 0.5), "hardwire-tables": (6e-3, 0.15)}
+WEIGHTS = {"hardwire-dense": (6e-3, 0.2), "hardwire-tables": (6e-3, 0.15)}
 """Of the logarithm of the LUTs in the loss, first and last."""
 SETTINGS = Options(rate=0.01, decay=0.0, optimiser="adam", schedule="restarts")
 

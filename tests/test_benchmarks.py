@@ -345,3 +345,72 @@ def test_networks_run_and_go_on(networks_vs_alkaid: ModuleType, tmp_path: Path) 
     assert len(netlists) == 2
     networks_vs_alkaid.main([*command, "--targets", "ecp5"])
     assert {path: path.stat().st_mtime_ns for path in tmp_path.rglob("mlp.json")} == netlists
+
+
+@pytest.fixture
+def front_report(scripts: None) -> ModuleType:
+    import _front_report
+
+    return _front_report
+
+
+def front_result(rows: list[tuple[str, int, int, float]]) -> dict[str, Any]:
+    told = {"cycles": 3, "ff": 10, "lut_ecp5": None, "train_cpu_s": 1.0, "mismatches": 0}
+    return {
+        "command": "python benchmarks/front.py",
+        "versions": {"hardwire": "0"},
+        "machine": {"cpu": "one", "cores": 1},
+        "budget": {"epochs": 5, "batch": 256, "rows": {"train": 42_000}, "seeds": [0], "levels": 5},
+        "float": {"network": "16-64-32-32-5", "accuracy": 0.755},
+        "rows": [{"family": f, "seed": s, "lut": n, "accuracy": a, **told} for f, s, n, a in rows],
+    }
+
+
+def test_front_at_equal_accuracy(front_report: ModuleType, tmp_path: Path) -> None:
+    result = front_result(
+        [
+            ("hgq2-dense", 0, 400, 0.70),
+            ("hgq2-dense", 0, 500, 0.69),  # beaten
+            ("hgq2-dense", 0, 1600, 0.72),
+            ("hgq2-dense", 0, 9000, 0.76),
+            ("hardwire-dense", 0, 200, 0.70),
+            ("hardwire-tables", 0, 800, 0.72),
+            ("hardwire-tables", 0, 2000, 0.751),
+        ]
+    )
+    result["summary"] = front_report.summary(result)
+    ratios = result["summary"]["ratios"]
+    assert [row["ratio"] for row in ratios["hardwire / hgq2-dense"]["all"]] == [0.5, 0.5, None]
+    assert ratios["hardwire / hgq2-dense"]["not_reached"] == 1
+    assert ratios["hardwire / hgq2-dense"]["worse"] == []
+    assert ratios["hardwire-tables / hgq2-dense"]["all"][0]["outside"] == "below ours"
+    at = {row["accuracy"]: row for row in result["summary"]["at_accuracy"]}
+    assert at[0.71]["hgq2-dense"] == {"lut": 800, "seeds": 1}
+    assert at[0.71]["hardwire"] == {"lut": 400, "seeds": 1}
+    assert at[0.71]["hardwire-tables"] == {"lut": None, "seeds": 0}
+    assert [row["lut"] for row in result["summary"]["near_float"]["points"]] == [2000]
+    text = front_report.markdown(result)
+    assert "| 0.710 |  |  | 800 | 400 | 0.50 |" in text
+    front_report.draw(result, tmp_path / "front.png")
+    assert (tmp_path / "front.png").stat().st_size > 2000
+
+
+def test_points_of_a_front(scripts: None) -> None:
+    import _front
+
+    def candidate(cost: float, accuracy: float) -> Any:
+        return _front.Candidate("hgq2-dense", 0, str(cost), Path(), accuracy, cost, 1, 0.0)
+
+    found = [candidate(cost, accuracy) for cost, accuracy in ((100, 0.5), (300, 0.6), (301, 0.61), (3000, 0.7))]
+    found += [candidate(2900, 0.69), candidate(1000, 0.65), candidate(1100, 0.6), candidate(90_000, 0.8)]
+    kept = _front.chosen(found, _front.Budget(points=3))
+    assert [c.cost for c in kept] == [300, 1000, 3000]
+
+
+def test_inputs_on_the_peers_grid(scripts: None) -> None:
+    import _front_hgq2
+
+    x = np.array([[0.74, 5.0, 9.0], [-1.0, 3.0, -9.0]])
+    assert np.array_equal(
+        _front_hgq2.on_grid(x, [[1, 1, 1], [0, 2, 0], [0, 3, -3]]), [[0.5, 1.0, 0.0], [-1.0, 3.0, 0.0]]
+    )
