@@ -75,7 +75,7 @@ class Hgq2:
     def built(self, candidate: Candidate, data: Data, folder: Path) -> Built:
         finished = json.loads(candidate.file.with_suffix(".json").read_text())
         types = finished["in_kif"]
-        x = on_grid(data["x_test"], types)
+        x = on_grid(data["x_test"], types, finished.get("in_cut"))
         figures, place = _alkaid.solved(
             Case(candidate.name, path=candidate.file),
             x,
@@ -122,8 +122,8 @@ class Hgq2:
             sys.exit(f"{' '.join(command)} failed:\n{log.read_text()[-2000:]}")
 
 
-def on_grid(x: Floats, types: Sequence[Sequence[int]]) -> Floats:
-    """Values as the model's first quantisers take them: rounded half up, wrapped; (N, features) float64.
+def on_grid(x: Floats, types: Sequence[Sequence[int]], cut: Sequence[bool] | None = None) -> Floats:
+    """Values as the model's first quantisers take them: rounded half up or cut off, wrapped; (N, features) float64.
 
     >>> on_grid(np.array([[0.74, 5.0], [-1.0, 3.0]]), [[1, 1, 1], [0, 2, 0]])
     array([[ 0.5,  1. ],
@@ -131,6 +131,7 @@ def on_grid(x: Floats, types: Sequence[Sequence[int]]) -> Floats:
     """
     sign, whole, fraction = np.array(types).T
     bits = np.maximum(sign + whole + fraction, 0)
-    codes = np.floor(np.asarray(x, np.float64) * 2.0**fraction + 0.5)
+    half = 0.5 * ~np.asarray(cut if cut is not None else [False] * len(bits))
+    codes = np.floor(np.asarray(x, np.float64) * 2.0**fraction + half)
     low = -sign * 2.0 ** (bits - 1)
     return np.asarray((np.mod(codes - low, 2.0**bits) + low) * 2.0**-fraction)

@@ -414,3 +414,8 @@ def test_inputs_on_the_peers_grid(scripts: None) -> None:
     assert np.array_equal(
         _front_hgq2.on_grid(x, [[1, 1, 1], [0, 2, 0], [0, 3, -3]]), [[0.5, 1.0, 0.0], [-1.0, 3.0, 0.0]]
     )
+    # One bit more, and cut off: rounding that to fewer bits is rounding the value itself.
+    x = np.random.default_rng(0).normal(size=(1000, 1))
+    given = _front_hgq2.on_grid(x, [[1, 4, 4]], [True])
+    for fraction in range(-2, 4):
+        assert np.array_equal(np.floor(given * 2.0**fraction + 0.5), np.floor(x * 2.0**fraction + 0.5))

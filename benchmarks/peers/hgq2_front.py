@@ -164,16 +164,21 @@ def train(options):
 
 
 def input_types(model):
-    """Sign, integer and fractional bits that hold each feature for all that read it."""
+    """Sign, integer and fractional bits of each feature, and whether lower bits are cut off instead of rounded.
+
+    Where all that read a feature round it to the same bits it comes so rounded. Where tables round it to different
+    bits it comes with one more, and lower ones cut off, from which each table's own rounding follows exactly.
+    """
     first = next(layer for layer in model.layers if getattr(layer, "enable_iq", False))
-    kif = [np.asarray(keras.ops.convert_to_numpy(part)) for part in first.iq.quantizer.kif]
-    shape = np.broadcast_shapes(*(part.shape for part in kif))
-    k, i, f = (np.broadcast_to(part, shape)[0] for part in kif)
-    if k.ndim > 1:  # A quantiser for each table.
-        used = k + i + f > 0
-        k, i, f = ((np.where(used, part, least)).max(axis=1) for part, least in ((k, 0), (i, -99), (f, -99)))
-        i, f = (np.where(used.any(axis=1), part, 0) for part in (i, f))
-    return np.stack([k, i, f], axis=1).astype(int).tolist()
+    kif = [keras.ops.convert_to_numpy(part) for part in first.iq.quantizer.kif]
+    shape = np.broadcast_shapes(*(part.shape for part in kif))[1:]
+    k, i, f = (np.broadcast_to(part, (1, *shape))[0].reshape(shape[0], -1) for part in kif)
+    types, cut = [], []
+    for used, *rows in zip(k + i + f > 0, k, i, f, strict=True):
+        signs, wholes, fractions = (row[used] if used.any() else np.zeros(1) for row in rows)
+        cut.append(bool(len(set(fractions)) > 1))
+        types.append([int(signs.max()), int(wholes.max()), int(fractions.max()) + cut[-1]])
+    return types, cut
 
 
 def finish(options):
@@ -194,14 +199,15 @@ def finish(options):
             model = keras.models.load_model(path, compile=False)
         model.save(options.out / f"{path.stem}.keras")
         found = {"checkpoint": path.name, "traced": better, "ways": [plain, traced], **(traced if better else plain)}
-        write(options.out / f"{path.stem}.json", found | {"in_kif": input_types(model)})
+        types, cut = input_types(model)
+        write(options.out / f"{path.stem}.json", found | {"in_kif": types, "in_cut": cut})
 
 
 def figures(model, data):
     """Called, not predicted: to compile the forward pass takes longer than to run it once."""
     answers = keras.ops.convert_to_numpy(model(data["x_val"], training=False))
     port = FVArrayInput(model.input_shape[1:], solver_options=SOLVER)
-    given = port.quantize(*np.array(input_types(model)).T)
+    given = port.quantize(*np.array(input_types(model)[0]).T)
     try:
         cost = float(trace(port, trace_model(model, inputs=given, solver_options=SOLVER)[1]).cost)
     except AssertionError as error:  # alkaid 0.8.2 refuses a few networks whose ranges are not traced.
