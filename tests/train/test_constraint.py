@@ -57,11 +57,16 @@ def test_a_ramp_grows_in_its_logarithm():
     assert weights == pytest.approx([1e-3, 1e-2, 1e-1], rel=1e-5)
 
 
-@pytest.mark.parametrize("share", [0.5, 0.05])
-def test_the_bound_is_met(share: float):
-    most = 4000 * share
+@pytest.mark.parametrize("most", [2000.0, 200.0])
+def test_the_bound_is_met_and_used(most: float):
     found = _trained([Constraint(Ebops(), most)])["ebops"]
-    assert found < 1.03 * most
+    assert 0.9 * most < found < 1.03 * most
+
+
+def test_a_model_that_is_small_enough_is_left_alone():
+    constraint = Constraint(Luts(), 1e6)
+    _trained([constraint], steps=40)
+    assert constraint.weight == constraint.multiplier == 0.0
 
 
 @pytest.mark.parametrize(

@@ -3,7 +3,8 @@
 The bound follows Lagrangian training (Platt & Barr 1987, the modified differential method of multipliers; Fioretto et
 al. 2020, arXiv:2001.09394): gradient ascent on the multiplier while the weights descend, with damping. Both ascent and
 damping are of the multiplier's logarithm and of the logarithm of cost over bound, so that neither the cost's unit nor
-the loss's scale needs a weight that is tuned by hand.
+the loss's scale needs a weight that is tuned by hand. Where a bound has made the model smaller than it need be, the
+multiplier goes below zero and brings bits back.
 """
 
 from __future__ import annotations
@@ -18,8 +19,10 @@ from hardwire.errors import DataError
 from hardwire.train.callbacks._base import Callback, Run
 from hardwire.train.costs import Cost
 
-_LEAST, _MOST = math.log(1e-9), math.log(1e6)
-"""The logarithm of a multiplier stays between."""
+_UNIT = 1e-3
+"""Weights below are as good as none: a multiplier is on a straight scale up to here and on a logarithmic one beyond."""
+_LEAST, _MOST = -8.0, 20.0
+"""Logarithms of weights over that unit stay between."""
 
 
 class _Priced(Callback):
@@ -69,7 +72,7 @@ class _Priced(Callback):
 
 
 class Constraint(_Priced):
-    """Bring a cost to `at_most` and hold it there until the end of the run; several may stand side by side.
+    """Bring a cost down to `at_most` and hold it there until the end of the run; several may stand side by side.
 
     Nothing happens during `warmup` (a share of the run). From then until `reach` (another share) the bound falls from
     the cost that was found to `at_most`, evenly in its logarithm, so that the multiplier follows and does not swing.
@@ -85,7 +88,7 @@ class Constraint(_Priced):
         warmup: float = 0.1,
         reach: float = 0.85,
         gain: float = 300.0,
-        damping: float = 15.0,
+        damping: float = 20.0,
         name: str | None = None,
         every: int = 1,
     ) -> None:
@@ -96,7 +99,7 @@ class Constraint(_Priced):
             raise DataError(f"reach {reach}: a share of the run after warmup {warmup}", hint="reach=0.6")
         self.at_most, self.reach, self.gain, self.damping = at_most, reach, gain, damping
         self.start = math.nan
-        self.multiplier = math.log(1e-3)
+        self.multiplier = 0.0
 
     def bound(self, progress: float) -> float:
         """The bound at `progress` (0 … 1 of what follows the warm-up)."""
@@ -111,11 +114,13 @@ class Constraint(_Priced):
         if math.isnan(self.start):
             self.start = self.value
         over = math.log(max(self.value, 1e-3 * self.at_most) / self.bound(progress))
-        gain = self.gain if over > 0 else self.gain / 10
-        self.multiplier = min(max(self.multiplier + gain * self.every / run.steps * over, _LEAST), _MOST)
-        if over > 0:
-            return math.exp(min(self.multiplier + self.damping * over, _MOST))
-        return math.exp(self.multiplier) * max(1.0 + self.damping * over, -1.0)
+        self.multiplier = min(max(self.multiplier + self.gain * self.every / run.steps * over, _LEAST), _MOST)
+        if self.start <= self.at_most:  # Small by itself: nothing to bring back.
+            self.multiplier = max(self.multiplier, 0.0)
+        if over < 0.0 <= self.multiplier:
+            # Too small already: what the multiplier has become must not press on while it falls.
+            return _weight(self.multiplier) * max(1.0 + self.damping * over, -1.0 if self.start > self.at_most else 0.0)
+        return _weight(self.multiplier + self.damping * over)
 
     def state_dict(self) -> dict[str, Any]:
         """Where the multiplier stands."""
@@ -125,6 +130,12 @@ class Constraint(_Priced):
         """Take it back."""
         super().load_state_dict(state)
         self.start, self.multiplier = state["start"], state["multiplier"]
+
+
+def _weight(logarithm: float) -> float:
+    """The weight of a multiplier: of either sign, logarithmic but near 0."""
+    held = min(max(logarithm, _LEAST), _MOST)
+    return math.copysign(_UNIT * math.expm1(abs(held)), held)
 
 
 class Ramp(_Priced):
