@@ -52,9 +52,12 @@ def _mean(values: Sequence[float]) -> float:
 
 
 def summary(result: Row) -> Row:
-    """`at_accuracy`: LUTs of each family on a grid of accuracies (geometric means over the seeds that reach it), and of
-    ours together; `ratios`: every point of each peer's front of a seed against ours of that seed, interpolated;
-    `near_float`: points within half a percentage point of the float network with few LUTs and cycles.
+    """What the rows say.
+
+    `at_accuracy`: LUTs of each family on a grid of accuracies (geometric means over the seeds that reach it), of ours
+    together, and ratios over the seeds that reach it in both. `ratios`: every point of each peer's front of a seed
+    against ours of that seed, interpolated. `near_float`: points within half a percentage point of the float network
+    with few LUTs and cycles.
     """
     rows = result["rows"]
     families = sorted({row["family"] for row in rows})
@@ -63,14 +66,18 @@ def summary(result: Row) -> Row:
     ours = {s: points(r for r in rows if is_ours(r["family"]) and r["seed"] == s) for s in seeds}
     if any(ours.values()):
         fronts |= {("hardwire", s): ours[s] for s in seeds}
-    found: Row = {"at_accuracy": [], "ratios": {}}
+    names = list(dict.fromkeys(family for family, _ in fronts))
+    found: Row = {"at_accuracy": [], "ratios": {}, "families": names}
     reached = [a for held in fronts.values() for _, a in held]
     for step in range(math.ceil(min(reached, default=1.0) / STEP), math.floor(max(reached, default=0.0) / STEP) + 1):
         line: Row = {"accuracy": round(step * STEP, 6)}
-        for family in dict.fromkeys(f for f, _ in fronts):
-            luts = [luts_at(fronts[family, s], line["accuracy"]) for s in seeds]
-            known = [n for n in luts if n is not None]
+        at = {key: luts_at(held, line["accuracy"]) for key, held in fronts.items()}
+        for family in names:
+            known = [at[family, s] for s in seeds if at[family, s] is not None]
             line[family] = {"lut": round(_mean(known)) if known else None, "seeds": len(known)}
+        for peer in (name for name in names if "hardwire" in names and not is_ours(name)):
+            both = [at["hardwire", s] / at[peer, s] for s in seeds if at["hardwire", s] and at[peer, s]]
+            line[f"hardwire / {peer}"] = {"ratio": _mean(both) if both else None, "seeds": len(both)}
         found["at_accuracy"].append(line)
     for peer in (f for f in families if not is_ours(f)):
         for mine in [f for f in families if is_ours(f)] + (["hardwire"] if any(ours.values()) else []):
@@ -112,10 +119,10 @@ def summary(result: Row) -> Row:
     return found
 
 
-def _cell(entry: Row, seeds: int) -> str:
-    if entry["lut"] is None:
+def _cell(value: float | None, form: str, seeds: int, of: int) -> str:
+    if value is None:
         return ""
-    return f"{entry['lut']:,}" + (f" ({entry['seeds']})" if entry["seeds"] < seeds else "")
+    return format(value, form) + (f" ({seeds})" if seeds < of else "")
 
 
 def markdown(result: Row) -> str:
@@ -131,21 +138,20 @@ def markdown(result: Row) -> str:
         f"emulator answers unlike the rest: {sum(row['mismatches'] for row in result['rows'])}.",
         "",
     ]
-    names = [name for name in (total["at_accuracy"] or [{}])[0] if name != "accuracy"]
-    ratios = [(mine, peer) for mine in names if mine == "hardwire" for peer in names if not is_ours(peer)]
-    if names:
-        head = ["accuracy", *names, *(f"ours / {peer}" for _, peer in ratios)]
+    names, seeds = total["families"], len(budget["seeds"])
+    if total["at_accuracy"]:
+        ratios = [name for name in total["at_accuracy"][0] if " / " in name]
+        head = ["accuracy", *names, *ratios]
         lines += [
-            "LUTs at equal accuracy, geometric means over the seeds (how many reach it, if not all):",
+            "LUTs at equal accuracy: geometric means over the seeds that reach it (how many, if not all):",
             "",
             f"| {' | '.join(head)} |",
             f"|{'---|' * len(head)}",
         ]
         for line in total["at_accuracy"]:
-            cells = [f"{line['accuracy']:.3f}", *(_cell(line[name], len(budget["seeds"])) for name in names)]
-            for mine, peer in ratios:
-                both = line[mine]["lut"] and line[peer]["lut"]
-                cells.append(f"{line[mine]['lut'] / line[peer]['lut']:.2f}" if both else "")
+            cells = [f"{line['accuracy']:.3f}"]
+            cells += [_cell(line[name]["lut"], ",", line[name]["seeds"], seeds) for name in names]
+            cells += [_cell(line[name]["ratio"], ".2f", line[name]["seeds"], seeds) for name in ratios]
             lines.append(f"| {' | '.join(cells)} |")
     lines += ["", "Ours over the peer's LUTs at every point of its front (same seed, ours interpolated):", ""]
     lines += [

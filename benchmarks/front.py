@@ -1,7 +1,7 @@
 """The front of accuracy against LUTs on the shipped jets: ours beside HGQ2's, through the very same synthesis.
 
     python benchmarks/front.py --out DIR [--peer-hgq2 PYTHON] [--quick] [--families …] [--seeds 0,1,2] [--epochs 500]
-                               [--ecp5] [--only-report]
+                               [--ecp5] [--only-report | --merge FRONT.json …]
 
 Every family trains once a seed on the same rows with the same epochs and batch; a run gives a whole front, of which
 about eight points are chosen by validation accuracy and the tool's own cost, compiled (HGQ2's by alkaid), cut at the
@@ -10,6 +10,7 @@ accuracy of a row is that of its emulator on all 12,000 test rows; its netlist i
 them and must agree on every bit. Beside them stands the float network 16-64-32-32-5.
 
 DIR keeps everything by content, so that a run that was interrupted goes on, and gets front.json, .md and .png.
+`--merge` makes one front of those of seeds and families that were run apart, with the same budget.
 `--quick` is a small front (three points, one seed, fewer epochs) in half an hour on two cores.
 """
 
@@ -167,6 +168,7 @@ def arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--ecp5", action="store_true", help="synthesise for ECP5 too")
     parser.add_argument("--quick", action="store_true")
     parser.add_argument("--only-report", action="store_true", help="tables and picture of the figures that are there")
+    parser.add_argument("--merge", type=Path, nargs="+", metavar="JSON", help="figures to put together; trains nothing")
     parser.add_argument("--json", type=Path, help="the figures; default DIR/front.json, tables and picture beside it")
     options = parser.parse_args(argv)
     options.seeds = options.seeds or ([0] if options.quick else [0, 1, 2])
@@ -199,6 +201,30 @@ def report(result: Row, path: Path) -> None:
         draw(result, path.with_suffix(".png"))
 
 
+def merged(results: Sequence[Row]) -> Row:
+    """One front of several that differ in seeds and families alone."""
+    first = results[0]
+    apart = [{**r["budget"], "seeds": None, "machine": r["machine"]} for r in results]
+    if any(found != apart[0] for found in apart):
+        sys.exit("these fronts differ in budget or machine, so that they are no one front")
+    rows = {(r["family"], r["seed"], r["name"]): r for found in results for r in found["rows"]}
+    floats = {r["seed"]: r for found in results for r in found["float"]["rows"]}
+    seeds = sorted({seed for _, seed, _ in rows})
+    commands = list(dict.fromkeys(found["command"] for found in results))
+    return {
+        **first,
+        "command": "; ".join(commands),
+        "versions": {name: version for found in results for name, version in found["versions"].items()},
+        "budget": {**first["budget"], "seeds": seeds},
+        "float": {
+            **first["float"],
+            "rows": [floats[seed] for seed in sorted(floats)],
+            "accuracy": float(np.mean([row["accuracy"] for row in floats.values()])),
+        },
+        "rows": [rows[key] for key in sorted(rows)],
+    }
+
+
 def machine() -> Row:
     names = [
         line.split(":")[1].strip()
@@ -210,8 +236,8 @@ def machine() -> Row:
 
 def main(argv: Sequence[str] | None = None) -> None:
     options = arguments(argv)
-    if options.only_report:
-        result = json.loads(options.json.read_text())
+    if options.only_report or options.merge:
+        result = merged([json.loads(path.read_text()) for path in options.merge or [options.json]])
         report(result, options.json)
         print(markdown(result))
         return
