@@ -29,12 +29,18 @@ def warm_cosine(done: float) -> float:
     return done / 0.05 if done < 0.05 else cosine((done - 0.05) / 0.95)
 
 
+def restarts(done: float) -> float:
+    """Twelve half cosines from 1 to 0, all of the same height (Loshchilov & Hutter 2017): for a cost that grows."""
+    return cosine(done * 12.0 % 1.0)
+
+
 SCHEDULES: dict[str, Schedule] = {
     "constant": lambda done: 1.0,
     "cosine": cosine,
     "exponential": lambda done: 1e-3**done,
     "linear": lambda done: 1.0 - done,
     "one-cycle": one_cycle,
+    "restarts": restarts,
     "warm-cosine": warm_cosine,
 }
 """By the name that `Options.schedule` takes."""
