@@ -148,7 +148,8 @@ class _Loop:
             say=progress or (lambda text: None),
         )
         self.identity = self._identity(loss, metric) if self.run_.folder else {}
-        self.forward: Callable[[Tensor], Tensor] = _compiled(model) if options.compile else model
+        self.priced = [callback for callback in self.callbacks if callback.priced is not None]
+        self.together = torch.compile(self._together) if options.compile else None
         self.began = 0.0
 
     def run(self, resume: bool) -> History:
@@ -188,8 +189,7 @@ class _Loop:
             run.rows = rows
             rate = options.set_rate(run.optimiser, run.done)
             x, y = inputs[rows], targets[rows]
-            outputs = self._first(x) if not run.step else self.forward(x)
-            loss = self.loss(outputs, y)
+            outputs, loss = self._first(x, y) if not run.step else self._step(x, y)
             total += loss.detach()
             if run.loss_share != 1.0:
                 loss = run.loss_share * loss
@@ -226,12 +226,27 @@ class _Loop:
         }
         run.history.append(run.metrics)
 
-    def _first(self, x: Tensor) -> Tensor:
-        """Run the first batch; a compiled model is compiled here."""
-        if not self.run_.options.compile:
-            return self.forward(x)
+    def _together(self, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor, list[Tensor]]:
+        """Forward pass, loss, and what callbacks want of the model: one graph, in which they share their parts."""
+        outputs = self.run_.model(x)
+        prices = [callback.priced(self.run_.model) for callback in self.priced if callback.priced is not None]
+        return outputs, self.loss(outputs, y), prices
+
+    def _step(self, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
+        """Outputs and loss of a batch."""
+        if self.together is None:
+            outputs = self.run_.model(x)
+            return outputs, self.loss(outputs, y)
+        outputs, loss, prices = self.together(x, y)
+        self.run_.prices = dict(zip(self.priced, prices, strict=True))
+        return outputs, loss
+
+    def _first(self, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
+        """Run the first batch; a compiled step is compiled here."""
+        if self.together is None:
+            return self._step(x, y)
         with _compiler_told():
-            return self.forward(x)
+            return self._step(x, y)
 
     def _tell(self, first: int) -> None:
         run = self.run_
@@ -318,11 +333,6 @@ def _same(had: dict[str, Any], has: dict[str, Any], path: Path) -> None:
             other = next(iter(sorted(set(before or ()) ^ set(value))), "another order")
             raise TrainingError(f"checkpoint {str(path)!r} is of another model, see {other}", hint=hint)
         raise TrainingError(f"checkpoint {str(path)!r} is of a run with {name} {before!r}, not {value!r}", hint=hint)
-
-
-def _compiled(model: nn.Module) -> Callable[[Tensor], Tensor]:
-    compiled: Callable[[Tensor], Tensor] = torch.compile(model)
-    return compiled
 
 
 @contextmanager

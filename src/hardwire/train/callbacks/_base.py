@@ -37,6 +37,8 @@ class Run:
     """Of the last epoch."""
     history: list[dict[str, float]] = field(default_factory=list)
     """The metrics of every epoch that is done, the last one's included."""
+    prices: dict[Any, Tensor] = field(default_factory=dict)
+    """Of this step, by callback: what `Callback.priced` gave where it is compiled."""
     loss_share: float = 1.0
     """Share of the loss proper in what is minimised; callbacks' terms come on top."""
     kept: int = 0
@@ -61,6 +63,9 @@ class Callback:
 
     def on_start(self, run: Run) -> None:
         """Before the first step, or before the next one of a resumed run, whose state is loaded already."""
+
+    priced: Callable[[nn.Module], Tensor] | None = None
+    """A function of the model alone that a compiled step computes beside the forward pass (`Run.prices`)."""
 
     def loss(self, run: Run, outputs: Tensor, inputs: Tensor, targets: Tensor) -> Tensor | None:
         """Return a further term of the loss for a batch, a scalar."""

@@ -13,7 +13,7 @@ import math
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from hardwire.errors import DataError
 from hardwire.train.callbacks._base import Callback, Run
@@ -39,6 +39,10 @@ class _Priced(Callback):
         """The cost as last evaluated."""
         self.weight = 0.0
 
+    def priced(self, model: nn.Module) -> Tensor:
+        """Return the cost; the loop compiles it together with the forward pass, if it compiles that."""
+        return self.cost(model)
+
     def weighed(self, progress: float, run: Run) -> float:
         """Return the weight at `progress` (0 … 1 of what follows the warm-up), from `self.value`."""
         raise NotImplementedError
@@ -48,7 +52,9 @@ class _Priced(Callback):
         begin = self.warmup * run.steps
         if run.step < begin or run.step % self.every:
             return None
-        value = self.cost(run.model)
+        value = run.prices.get(self)
+        if value is None:
+            value = self.cost(run.model)
         self.value = float(value.detach())
         self.weight = self.weighed((run.step - begin) / max(run.steps - begin, 1.0), run)
         if self.value <= 0.0:
