@@ -31,7 +31,7 @@ def warm_cosine(done: float) -> float:
 
 def restarts(done: float) -> float:
     """Twelve half cosines from 1 to 0, all of the same height (Loshchilov & Hutter 2017): for a cost that grows."""
-    return cosine(done * 12.0 % 1.0)
+    return cosine(done * 12.0 % 1.0) if done < 1.0 else 0.0
 
 
 SCHEDULES: dict[str, Schedule] = {
