@@ -23,7 +23,7 @@ def _trained(callbacks: list[Callback], steps: int = 500) -> dict[str, float]:
     rest = [p for name, p in model.named_parameters() if not name.endswith(".f")]
     optimiser = torch.optim.Adam([{"params": rest, "lr": 1e-2}, {"params": bits, "lr": 3e-2}])
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, steps)
-    run = SimpleNamespace(model=model, step=0, steps=steps, epoch=0, metrics={}, stop=False)
+    run = SimpleNamespace(prices={}, model=model, step=0, steps=steps, epoch=0, metrics={}, stop=False)
     for callback in callbacks:
         callback.on_start(run)
     for _ in range(steps):
@@ -46,7 +46,7 @@ def _trained(callbacks: list[Callback], steps: int = 500) -> dict[str, float]:
 def test_a_ramp_grows_in_its_logarithm():
     ramp = Ramp(Luts(), 1e-3, 1e-1, warmup=0.5)
     model = torch.nn.Sequential(nn.Dense(4, 4))
-    run = SimpleNamespace(model=model, step=0, steps=100, epoch=0, metrics={}, stop=False)
+    run = SimpleNamespace(prices={}, model=model, step=0, steps=100, epoch=0, metrics={}, stop=False)
     x = torch.randn(8, 4)
     assert ramp.loss(run, model(x), x, x) is None
     weights = []

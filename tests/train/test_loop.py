@@ -226,7 +226,7 @@ def test_compiling_without_a_compiler_says_so(monkeypatch: pytest.MonkeyPatch) -
         pass
 
     def compile_(model):
-        def forward(x):
+        def forward(x, y):
             raise InvalidCxxCompiler("No working C++ compiler found")
 
         return forward
