@@ -59,6 +59,12 @@ def test_early_stopping_restores_the_best_epoch(higher: bool) -> None:
         EarlyStopping(0)
 
 
+def test_early_epochs_count_for_nothing() -> None:
+    told = scripted([0.9, 0.9, 0.3, 0.5, 0.4])
+    history = fit(dense(), TRAIN, VALID, FAST, metric=told, callbacks=[EarlyStopping(2, after=0.6)])
+    assert (history.kept, len(history.epochs)) == (4, 5)
+
+
 def test_csv_log_has_what_every_callback_adds(tmp_path: Path) -> None:
     fit(dense(), TRAIN, VALID, FAST, callbacks=[CsvLog(), ParetoFront(lambda model: 7.0)], folder=tmp_path)
     rows = list(csv.DictReader((tmp_path / "log.csv").read_text().splitlines()))

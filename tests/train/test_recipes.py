@@ -15,6 +15,7 @@ import hardwire as hw
 from hardwire.errors import HardwireError, MissingToolError, TrainingError
 from hardwire.train import evaluate, run
 from hardwire.train.plan import plan
+from hardwire.train.pruning import sparsity
 from hardwire.train.recipes import read, shipped
 from hardwire.train.tables import RecipeError
 
@@ -109,6 +110,14 @@ def test_a_teacher_an_ensemble_and_no_cost(tmp_path: Path) -> None:
     assert not hasattr(best.model, "members")
 
 
+def test_a_pruned_network_keeps_an_epoch_that_is_pruned() -> None:
+    recipe = changed(cost=None, pruning={"sparsity": 0.8, "begin": 0.1, "end": 0.5}, train={"epochs": 8, "rate": 1e-3})
+    result = run(recipe)
+    assert result.histories[0].kept >= 4
+    assert sparsity(result.model) >= 0.8
+    assert result.histories[0].final()["sparsity"] >= 0.8
+
+
 @pytest.mark.parametrize(
     ("recipe", "message"),
     [
@@ -137,6 +146,10 @@ def test_a_teacher_an_ensemble_and_no_cost(tmp_path: Path) -> None:
         (changed(ensemble={"seeds": 0}), r"\[ensemble\] seeds = 0"),
         (changed(callbacks={"early": {}}), r"\[callbacks\]: there is no 'early'\n  try: early_stopping\?"),
         (changed(callbacks={"early_stopping": {"patience": 0}}), r"\[callbacks\.early_stopping\]: .*patience = 0"),
+        (changed(pruning={"kind": "neuron"}), r"\[pruning\] kind: there is no 'neuron'\n  try: neurons\?"),
+        (changed(pruning={"schedule": "cube"}), r"\[pruning\] schedule: there is no 'cube'\n  try: cubic\?"),
+        (changed(pruning={"sparsity": 1.5}), r"\[pruning\]: pruning: sparsity = 1\.5"),
+        (changed(pruning={"ratio": 0.5}), r"\[pruning\]: there is no 'ratio'\n  try: possible: begin, end, "),
         (changed(design={"target": "ecp7"}), r"\[design\] target: target 'ecp7' is unknown"),
         (changed(design={"backend": "vhdll"}), r"\[design\] backend: there is no 'vhdll'\n  try: vhdl\?"),
     ],
@@ -151,7 +164,7 @@ def test_what_a_recipe_cannot_say_is_named(recipe: dict[str, Any], message: str)
 
 
 def test_recipe_files_that_cannot_be_read_are_named(tmp_path: Path) -> None:
-    with pytest.raises(RecipeError, match=r"no recipe of this name ships(.|\n)*anomaly, digits, jets"):
+    with pytest.raises(RecipeError, match=r"no recipe of this name ships(.|\n)*anomaly, attention, digits, jets"):
         read("jetz")
     with pytest.raises(RecipeError, match="there is no recipe file"):
         read(tmp_path / "absent.toml")
@@ -178,10 +191,21 @@ def test_digits_name_the_package_that_they_need(monkeypatch: pytest.MonkeyPatch)
     assert "pip install scikit-learn" in str(caught.value)
 
 
+NARROW = {
+    "anomaly": ["model.layers=[4]"],
+    "attention": ["model.dim=4", "model.heads=1", "model.wide=4", "model.whole=[4]", "task.most=4"],
+    "digits": ["model.layers=[8]"],
+    "jets": ["model.layers=[8]"],
+    "particles": ["model.each=[4]", "model.whole=[4]", "task.most=4"],
+}
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("name", list(shipped()))
 def test_shipped_recipes_run_to_a_verified_design(name: str, tmp_path: Path) -> None:
-    result = run(name, tmp_path, epochs=4, changes=["design.vectors=1000"])
+    """Narrower than they ship, so that the whole ladder takes seconds."""
+    changes = [*NARROW[name], "design.vectors=1000", "quantisers.bits=3", "train.batch=1024"]
+    result = run(name, tmp_path, epochs=4, changes=changes)
     assert result.summary["agreement"]["mismatches"] == 0
     formal = result.design.report_data["verification"]["formal"]
     assert formal["neurons_proven"] == formal["neurons"]

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import partial
-from importlib import import_module
 from types import ModuleType
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 import torch
 from torch import nn
@@ -18,7 +18,7 @@ from hardwire.presence import modules_in
 from hardwire.targets import target as find_target
 from hardwire.train import callbacks as callback_package
 from hardwire.train import costs as cost_package
-from hardwire.train import tables
+from hardwire.train import pruning, tables
 from hardwire.train.callbacks import (
     Callback,
     Constraint,
@@ -32,10 +32,13 @@ from hardwire.train.callbacks import (
 from hardwire.train.costs import Cost
 from hardwire.train.models import models
 from hardwire.train.options import Options
-from hardwire.train.recipes import TABLES, Recipe
+from hardwire.train.pruning import Pruning, Schedule
+from hardwire.train.recipes import Recipe
 from hardwire.train.tables import RecipeError, called, no_such
 from hardwire.train.tasks import tasks
 from hardwire.train.tasks._base import Task
+
+T = TypeVar("T")
 
 FLOAT = Scheme(None, None, None)
 """No quantiser anywhere."""
@@ -117,6 +120,8 @@ class Plan:
     building: Building
     build: Callable[[int], nn.Module]
     further: Callable[[], list[Callback]]
+    settled: float = 0.0
+    """Share of the run before which no epoch's weights may be kept: the pruning is not done."""
     teacher: Callable[[], nn.Module] | None = None
     teacher_options: Options = field(default_factory=Options)
     distillation: Mapping[str, Any] = field(default_factory=dict)
@@ -150,7 +155,8 @@ def plan(recipe: Recipe) -> Plan:
 
     build(0)  # what it refuses is told now
     cost, held, pricing, at_most = _cost(recipe, building)
-    makers = [*held, *_pruning(recipe), *_callbacks(recipe)]
+    pruned, pruned_after = _pruning(recipe)
+    makers = [*held, *pruned, *_callbacks(recipe)]
     for maker in makers:
         maker()
     if keeping.tensorboard:
@@ -169,6 +175,7 @@ def plan(recipe: Recipe) -> Plan:
         building,
         build,
         lambda: [maker() for maker in makers],
+        pruned_after,
         teacher,
         teacher_options,
         distillation,
@@ -180,11 +187,12 @@ def watching(of: Plan, logs: bool) -> tuple[list[Callback], ParetoFront | None]:
     found: list[Callback] = []
     front = None
     if of.cost is not None:
-        front = ParetoFront(of.cost, after=of.pricing.after, name=of.cost_name)
+        front = ParetoFront(of.cost, after=max(of.settled, of.pricing.after), name=of.cost_name)
         found.append(front)
     patience = of.keeping.patience
     if patience is not None or (front is None and of.keeping.keep == "best"):
-        found.append(EarlyStopping(patience, restore=front is None and of.keeping.keep == "best"))
+        restore = front is None and of.keeping.keep == "best"
+        found.append(EarlyStopping(patience, restore=restore, after=of.settled))
     if logs:
         found.append(CsvLog())
     if logs and of.keeping.tensorboard:
@@ -224,10 +232,7 @@ def _shared(recipe: Recipe, table: str, first: Callable[..., Any], second: Calla
 
 def _scheme(recipe: Recipe) -> Scheme:
     table, where = recipe.table("quantisers"), recipe.where("quantisers")
-    kind = table.pop("kind", "learned")
-    if kind not in _SCHEMES:
-        raise no_such(f"{where} kind", str(kind), _SCHEMES)
-    scheme = called(_SCHEMES[kind], table, where)
+    scheme = called(_chosen(table, "kind", _SCHEMES, where, "learned"), table, where)
     # Types are read when a quantiser is made.
     called(lambda: [make((2,)) for make in (scheme.input, scheme.weight, scheme.bias) if make is not None], {}, where)
     return scheme
@@ -277,16 +282,36 @@ def _cost(
     return cost, makers, pricing, float(rest["at_most"]) if "at_most" in rest else None
 
 
-def _pruning(recipe: Recipe) -> list[Callable[[], Callback]]:
-    if not recipe.table("pruning"):
-        return []
-    try:
-        pruning = import_module("hardwire.train.pruning")
-    except ModuleNotFoundError:
-        raise no_such(f"recipe {recipe.name!r}", "pruning", [t for t in TABLES if t != "pruning"]) from None
-    module, rest = _named(recipe, "pruning", modules_in(pruning.__name__, pruning.__path__))
-    kind, where = _own_class(module, Callback), recipe.where("pruning")
-    return [partial(called, kind, rest, where)]
+def _pruning(recipe: Recipe) -> tuple[list[Callable[[], Callback]], float]:
+    """Return what prunes, and the share of the run after which it is done."""
+    table, where = recipe.table("pruning"), recipe.where("pruning")
+    if not table:
+        return [], 0.0
+    kind = _chosen(table, "kind", _subclasses(Pruning), where, "magnitude")
+    schedule = _chosen(table, "schedule", _subclasses(Schedule), where, "cubic")
+    own = tables.fields(schedule)
+    possible = {**own, **tables.fields(kind, {"schedule": None})}
+    for name in table:
+        if name not in possible:
+            raise no_such(where, name, possible)
+    when = called(schedule, {name: value for name, value in table.items() if name in own}, where)
+    rest = {name: value for name, value in table.items() if name not in own}
+    return [partial(called, kind, rest, where, {"schedule": when})], getattr(when, "end", getattr(when, "when", 0.0))
+
+
+def _subclasses(base: type) -> dict[str, type]:
+    """Return what `hardwire.train.pruning` offers of a kind, by names such as memory_words."""
+    offered = (getattr(pruning, name) for name in pruning.__all__)
+    kinds = [value for value in offered if isinstance(value, type) and issubclass(value, base) and value is not base]
+    return {re.sub(r"(?<=[a-z])(?=[A-Z])", "_", kind.__name__).lower(): kind for kind in kinds}
+
+
+def _chosen(table: dict[str, Any], field: str, possible: Mapping[str, T], where: str, default: str) -> T:
+    """Take a name out of a table, and return what it names."""
+    name = table.pop(field, default)
+    if name not in possible:
+        raise no_such(f"{where} {field}", str(name), possible)
+    return possible[name]
 
 
 def _callbacks(recipe: Recipe) -> list[Callable[[], Callback]]:

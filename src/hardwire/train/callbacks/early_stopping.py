@@ -14,19 +14,24 @@ class EarlyStopping(Callback):
     """Stop after `patience` epochs without an improvement of the run's metric by more than `least`.
 
     The best epoch's weights are restored at the end, also of a run that came to its last epoch; with `patience=None`
-    that is all that it does. Raises `TrainingError` for a patience below 1.
+    that is all that it does. Epochs before the share `after` of the run count for nothing: while a network is pruned,
+    the best of it is what is lost. Raises `TrainingError` for a patience below 1.
     """
 
-    def __init__(self, patience: int | None = 10, least: float = 0.0, *, restore: bool = True) -> None:
+    def __init__(
+        self, patience: int | None = 10, least: float = 0.0, *, restore: bool = True, after: float = 0.0
+    ) -> None:
         if patience is not None and patience < 1:
             raise TrainingError(f"early stopping: patience = {patience}", hint="1 or more, or None to never stop")
-        self.patience, self.least, self.restore = patience, least, restore
+        self.patience, self.least, self.restore, self.after = patience, least, restore, after
         self.best: float | None = None
         self.epoch = 0
         self.weights: dict[str, Tensor] = {}
 
     def after_epoch(self, run: Run) -> None:
         """Keep the weights of a better epoch; stop when there has been none for too long."""
+        if run.epoch < min(self.after, 1.0) * run.options.epochs:
+            return
         now = run.metrics[run.metric.name]
         bar = None if self.best is None else self.best + (self.least if run.metric.higher else -self.least)
         if bar is None or run.metric.better(now, bar):

@@ -1,0 +1,75 @@
+"""Self-attention over the elements of a set, their sum, and a network on that (Vaswani et al. 2017; no positions)."""
+
+from __future__ import annotations
+
+from torch import Tensor, nn
+
+from hardwire.nn import Dense, MultiheadAttention, Scheme
+from hardwire.train.tables import RecipeError
+
+
+class Block(nn.Module):
+    """Attention and a small dense network, each added to what it reads; no normalisation, as widths are learnt."""
+
+    def __init__(self, dim: int, heads: int, wide: int, scheme: Scheme) -> None:
+        super().__init__()
+        self.attention: nn.Module
+        if scheme.input is None:
+            self.attention = nn.MultiheadAttention(dim, heads, batch_first=True)
+        else:
+            self.attention = MultiheadAttention(dim, heads, scheme=scheme)
+        self.dense = nn.Sequential(Dense(dim, wide, scheme=scheme), nn.ReLU(), Dense(wide, dim, scheme=scheme))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return (batch, elements, dim)."""
+        x = x + self.attention(x, x, x, need_weights=False)[0]
+        return x + self.dense(x)
+
+
+class AttentionSets(nn.Module):
+    """(batch, elements, features) to (batch, outputs), whatever the order of the elements."""
+
+    def __init__(
+        self,
+        features: int,
+        outputs: int,
+        dim: int,
+        heads: int,
+        blocks: int,
+        wide: int,
+        whole: tuple[int, ...],
+        scheme: Scheme,
+    ) -> None:
+        super().__init__()
+        self.embedding = nn.Sequential(Dense(features, dim, scheme=scheme), nn.ReLU())
+        self.blocks = nn.Sequential(*(Block(dim, heads, wide, scheme) for _ in range(blocks)))
+        self.whole = nn.Sequential()
+        for last, size in zip((dim, *whole), (*whole, outputs), strict=True):
+            self.whole.append(Dense(last, size, scheme=scheme)).append(nn.ReLU())
+        del self.whole[-1]
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return (batch, outputs)."""
+        return self.whole(self.blocks(self.embedding(x)).sum(dim=1))
+
+
+def model(
+    inputs: tuple[int, ...],
+    outputs: int,
+    scheme: Scheme,
+    dim: int = 8,
+    heads: int = 2,
+    blocks: int = 1,
+    wide: int = 16,
+    whole: tuple[int, ...] = (16,),
+) -> nn.Module:
+    """`dim` is the width of an element, `wide` of the dense layer behind the attention.
+
+    Raises `RecipeError` for rows that are no sets, (elements, features).
+    """
+    if len(inputs) != 2 or blocks < 1:
+        raise RecipeError(
+            f"[model] kind = 'attention': rows of shape {inputs}, {blocks} blocks",
+            hint="a task of sets, such as particles, and at least one block",
+        )
+    return AttentionSets(inputs[1], outputs, dim, heads, blocks, wide, whole, scheme)
