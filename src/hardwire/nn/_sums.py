@@ -107,7 +107,9 @@ class Sums(Layer):
         kind = weight.dtype if self.training else self._exact_type(weight, bias)
         if x.dtype is not kind or weight.dtype is not kind:
             x, weight, bias = x.to(kind), weight.to(kind), None if bias is None else bias.to(kind)
-        return self.sums(x, weight, bias)
+        y = self.sums(x, weight, bias)
+        # What the model itself computes between its layers is exact to 53 bits.
+        return y if self.training else y.double()
 
     def _exact_type(self, weight: Tensor, bias: Tensor | None) -> torch.dtype:
         own, given, added = self.weight_quantiser, self.input_quantiser, self.bias_quantiser

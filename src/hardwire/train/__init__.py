@@ -15,6 +15,7 @@ from hardwire.train.callbacks import (
     Run,
     TensorBoard,
 )
+from hardwire.train.convert import quantize
 from hardwire.train.ensemble import Ensemble, fit_seeds
 from hardwire.train.evaluation import evaluate
 from hardwire.train.finetune import load
@@ -45,5 +46,6 @@ __all__ = [
     "fit_seeds",
     "load",
     "pruning",
+    "quantize",
     "run",
 ]
