@@ -1,7 +1,7 @@
 """Fit the training's estimates of LUTs and of time (`hardwire.train.costs`) to what compilation and synthesis give.
 
 Random small networks of `hardwire.nn` layers, of many widths, bits and sparsities, are compiled for a part of each
-family; every fourth, and every one of tables, is synthesised by Yosys too. The coefficients of
+family; every fourth and every one of tables, if small, is synthesised by Yosys too. The coefficients of
 `train/costs/_fitted.py` are fitted to the LUTs of two thirds of the networks (where they were not synthesised, the
 compiler's own count times what synthesis finds of it), and the ratio of estimate to found is told of the other third.
 What was found is kept in the results: a fit alone takes seconds.
@@ -25,7 +25,7 @@ from _synthesis import PARTS, size, synthesised, write
 
 import hardwire as hw
 from hardwire import nn
-from hardwire.train.costs import Luts
+from hardwire.train.costs import Cycles, Luts
 from hardwire.train.costs._base import layers_of
 from hardwire.train.costs._fitted import FAMILIES, Fitted
 
@@ -105,14 +105,14 @@ def found(spec: Row, family: str, work: Path) -> Row:
     model, x = network(spec)
     design = hw.compile(model, example=x[:1].numpy(), target=PARTS[family], name="net")
     circuit = design.circuit
-    # What has no logic is a constant, or wires.
     row: Row = {
         "family": family,
         "estimate": circuit.estimate()["lut"],
         "cycles": circuit.latency,
         "ns": round(circuit.latency * circuit.period_ns, 3),
     }
-    if spec["kind"] == "tables" or spec["seed"] % SYNTHESISED == 0:
+    small = row["estimate"] <= 1500
+    if small and (spec["kind"] == "tables" or spec["seed"] % SYNTHESISED == 0):
         path = work / "net.v"
         write(path, design.files["net.v"])
         row["lut"] = size(synthesised([path], "net", family, "keep", work)[0])
@@ -131,11 +131,18 @@ def measure(families: Sequence[str], count: int, rows: list[Row], kept: Path) ->
                 write(kept, json.dumps({"rows": rows}, indent=1) + "\n")
 
 
-FREE = {
-    "dense": ("shared", "often", "carry", "grown", "row", "clamp"),
-    "tables": ("small", "full", "summed", "saturate"),
-}
-"""Coefficients that the networks of a kind tell."""
+def all_read(spec: Row) -> bool:
+    """Whether a later layer reads every neuron; what is not read is not built, but it is counted."""
+    layers = list(layers_of(network(spec)[0]).values())
+    if spec["kind"] != "dense":
+        return True
+    weights = [layer.constants()["weight"].detach() for layer in layers[1:]]
+    bits = [layer.input_quantiser.bits().detach() for layer in layers[1:]]
+    return all(bool(((w != 0).any(0) & (b > 0)).all()) for w, b in zip(weights, bits, strict=True))
+
+
+FREE = ("shared", "often", "carry", "grown", "row", "clamp")
+"""Coefficients that dense networks tell; those of tables are of trained networks, and held against these here."""
 
 
 def least_squares(off: Callable[[Any], Any], start: Any, lower: Any) -> Any:
@@ -169,21 +176,21 @@ def fitted(family: str, rows: Sequence[Row]) -> Fitted:
     """Coefficients of least squares of the logarithm, outliers bounded."""
     now = FAMILIES[family]
     luts = Luts(PARTS[family])
-    for kind, names in FREE.items():
-        chosen = [row for row in rows if row["spec"]["kind"] == kind and row["spec"]["seed"] % HELD_OUT]
-        works = [[list(layer.work()) for layer in layers_of(network(row["spec"])[0]).values()] for row in chosen]
-        wanted = np.array([row["wanted"] for row in chosen])
-        lower = [-2.0 if name == "carry" else 0.0 for name in names]
+    chosen = [row for row in rows if row["spec"]["kind"] == "dense" and row["spec"]["seed"] % HELD_OUT and row["read"]]
+    works = [[list(layer.work()) for layer in layers_of(network(row["spec"])[0]).values()] for row in chosen]
+    wanted = np.array([row["wanted"] for row in chosen])
 
-        def off(values: Any, now: Any = now, names: Any = names, works: Any = works, wanted: Any = wanted) -> Any:
-            luts.fitted = replace(now, **dict(zip(names, map(float, values), strict=True)))
-            with torch.no_grad():
-                got = [sum(luts.of(work).item() for work in layers) for layers in works]
-            return np.log((np.array(got) + 5.0) / (wanted + 5.0))
+    def changed(values: Any) -> Fitted:
+        return replace(now, **{name: float(v) for name, v in zip(FREE, values, strict=True)})
 
-        solved = least_squares(off, np.array([getattr(now, name) for name in names]), np.array(lower))
-        now = replace(now, **{name: round(float(v), 3) for name, v in zip(names, solved, strict=True)})
-    return now
+    def off(values: Any) -> Any:
+        luts.fitted = changed(values)
+        with torch.no_grad():
+            got = [sum(luts.of(work).item() for work in layers) for layers in works]
+        return np.log((np.array(got) + 5.0) / (wanted + 5.0))
+
+    lower = np.array([-2.0 if name == "carry" else 0.0 for name in FREE])
+    return changed(np.round(least_squares(off, np.array([getattr(now, name) for name in FREE]), lower), 3))
 
 
 def ratios(family: str, coefficients: Fitted, rows: Sequence[Row], against: str) -> Any:
@@ -212,22 +219,32 @@ def main() -> None:
     families = options.families.split(",")
     if not options.fit_only:
         measure(families, options.networks, rows, options.json)
-    rows = [row for row in rows if row["estimate"] >= 20]
+    rows = [row | {"read": all_read(row["spec"])} for row in rows if row["estimate"] >= 20]
     for family in families:
         own = [row for row in rows if row["family"] == family]
         both = [row for row in own if "lut" in row]
-        truth = float(np.median([row["lut"] / row["estimate"] for row in both])) if both else 1.0
-        print(f"{family}: synthesis finds {truth:.3f} of the compiler's own count (median of {len(both)})")
-        for row in own:
-            row["wanted"] = row.get("lut", row["estimate"] * truth)
+        for kind in KINDS:
+            shares = [row["lut"] / row["estimate"] for row in both if row["spec"]["kind"] == kind]
+            truth = float(np.median(shares)) if shares else 1.0
+            print(f"{family}, {kind}: synthesis finds {truth:.3f} of the compiler's own count ({len(shares)} networks)")
+            for row in own:
+                if row["spec"]["kind"] == kind:
+                    row["wanted"] = row.get("lut", row["estimate"] * truth)
+        cycles, read = Cycles(PARTS[family]), [row for row in own if row["read"] and row["spec"]["kind"] == "dense"]
+        with torch.no_grad():
+            late = [cycles(network(row["spec"])[0]).item() - row["cycles"] for row in read]
+        low, high = np.percentile(late, [10, 90])
+        print(f"{family}: cycles, estimate - found: mean {np.mean(late):.2f}, 10 … 90 % {low:.1f} … {high:.1f}")
         best = fitted(family, own)
         print(best)
         print("| estimate / found | networks | median | 10 … 90 % | standard deviation of the logarithm |")
         for kind in KINDS:
             held = [row for row in own if row["spec"]["kind"] == kind and row["spec"]["seed"] % HELD_OUT == 0]
-            if held:
-                print(told(f"{family}, {kind}, held out", ratios(family, best, held, "wanted")))
-                print(told(f"{family}, {kind}, held out, as shipped", ratios(family, FAMILIES[family], held, "wanted")))
+            for name, chosen in (("", [row for row in held if row["read"]]), (", some not read", held)):
+                if len(chosen) > 2 and (not name or len(chosen) > sum(row["read"] for row in held)):
+                    told_name = f"{family}, {kind}, held out{name}"
+                    print(told(told_name, ratios(family, best, chosen, "wanted")))
+                    print(told(f"{told_name}, as shipped", ratios(family, FAMILIES[family], chosen, "wanted")))
             real = [row for row in both if row["spec"]["kind"] == kind]
             if real:
                 print(told(f"{family}, {kind}, synthesised", ratios(family, best, real, "lut")))

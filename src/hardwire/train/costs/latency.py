@@ -15,7 +15,7 @@ from hardwire.train.costs._base import Cost, through
 
 SLOWER = 1.28
 """Of the scheduled design to the plain sum of its levels: stages are not filled, and fan-out. Fitted."""
-PORTS = 1.2
+PORTS = 1.5
 """Cycles beyond the logic: registers at both ends, and the last stage is not full. Fitted."""
 
 
