@@ -81,10 +81,10 @@ def held(codes: Tensor, lo: Tensor, hi: Tensor, overflow: Overflow) -> Tensor:
     if overflow is Overflow.WRAP:
         rest = codes - (codes / span).floor_().mul_(span)
         return rest - (rest / (hi + 1)).floor_().mul_(span)
-    # A triangle wave of twice the period: rising over [lo, hi], then mirrored.
-    rest = codes - (codes / (2 * span)).floor_().mul_(2 * span)
-    wave = torch.where(rest > hi, hi - lo - rest, rest)
-    wave = torch.where(rest > hi + span, rest - 2 * span, wave)
+    # A triangle wave of twice the period around 0: rising over [lo, hi], mirrored on both sides.
+    rest = codes - rounded(codes / (2 * span), Rounding.RND).mul_(2 * span)
+    wave = torch.where(rest > hi, (hi - lo) - rest, rest)
+    wave = torch.where(rest < lo, -1 - (rest + span), wave)
     return torch.minimum(torch.maximum(wave, lo), hi)
 
 
