@@ -34,28 +34,32 @@ def solved(
     *,
     repeats: int = 3,
     inputs: Kif | None = None,
+    solver: Row | None = None,
     environment: Mapping[str, str] | None = None,
 ) -> tuple[Row, Path]:
     """Run the driver, or take up what it wrote for the very same network, inputs and driver.
 
     Returns its figures and the folder of its projects. `repeats` are of the solver, for the medians of its seconds;
-    `inputs` are bits (sign, integer, fraction) that the inputs of a model from a file already have.
+    `inputs` are bits (sign, integer, fraction) that the inputs of a model from a file already have; `solver` are
+    further options of its solver.
     """
     scratch = store / f"part_{os.getpid()}"
     shutil.rmtree(scratch, ignore_errors=True)
     scratch.mkdir(parents=True)
     file = case.write(scratch)
     stages = ",".join(map(str, levels))
-    given = [] if inputs is None else [json.dumps(inputs)]
-    key = digest(file.read_bytes(), x.tobytes(), DRIVER.read_bytes(), stages, DEPTHS, *given)
+    given = {"inputs": inputs, "solver": solver}
+    told = [json.dumps(value) for value in given.values() if value is not None]
+    key = digest(file.read_bytes(), x.tobytes(), DRIVER.read_bytes(), stages, DEPTHS, *told)
     folder = store / f"alkaid_{key}"
     if not (folder / "figures.json").is_file():
         np.save(scratch / "x.npy", x)
         command = [python, str(DRIVER), str(file), str(scratch), "--levels", stages, f"--depth={DEPTHS}"]
         command += ["--repeats", str(repeats)]
-        for text in given:
-            (scratch / "inputs.json").write_text(text)
+        if inputs is not None:
+            (scratch / "inputs.json").write_text(json.dumps(inputs))
             command += ["--inputs", str(scratch / "inputs.json")]
+        command += [] if solver is None else ["--solver", json.dumps(solver)]
         variables = os.environ | {"OMP_NUM_THREADS": "1"} | dict(environment or {})
         log = store / f"alkaid_{os.getpid()}.log"
         with log.open("w") as output:

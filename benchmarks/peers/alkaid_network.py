@@ -1,11 +1,12 @@
 """A network through alkaid: solve, count, emulate, write Verilog. Runs in an environment that holds alkaid and numpy.
 
-    PYTHON alkaid_network.py NETWORK OUT [--levels 2,5] [--depth -1,0,2] [--repeats 3] [--inputs TYPES.json]
+    PYTHON alkaid_network.py NETWORK OUT [--levels 2,5] [--depth -1,0,2] [--repeats 3] [--inputs TYPES.json] …
 
 NETWORK is a .npz that holds w0, b0, w1, b1, … , and `hidden`: integer and fractional bits of the unsigned type after
 each ReLU (inputs are s8.4); or a model that HGQ2 trained (.keras, .h5), for which the environment holds keras and hgq2
 too. Beside it lies `x.npy` (N, inputs), values that the input's types represent exactly. `--inputs` gives the sign,
-integer and fractional bits of each input of such a model, so that rounding them is no part of the design.
+integer and fractional bits of each input of such a model, so that rounding them is no part of the design;
+`--solver` further options of its solver.
 
 Every `--depth` (its `hard_dc`: levels allowed beyond the least, -1 for any number) is solved. OUT gets a project for
 each depth and number of adder levels a stage, with and without ternary adders, `y.npy` (what its emulator answers) and
@@ -33,7 +34,7 @@ ADDERS, BIASES = (0, 1), (4,)
 CUTOFFS = (1.0, 1.05, 1.1, 1.15, 1.2, 1.25, 1.3, 1.35, 1.4, 1.5, 1.6)
 
 
-def from_arrays(path):
+def from_arrays(path, solver):
     """A function of hard_dc that traces the network, and nothing that says what it should answer."""
     with np.load(path, allow_pickle=False) as file:
         count = sum(name.startswith("w") for name in file.files)
@@ -41,7 +42,7 @@ def from_arrays(path):
         whole, fraction = file["hidden"].tolist()
 
     def build(depth, layers=layers):
-        port = FVArrayInput((layers[0][0].shape[0],), solver_options={"hard_dc": depth})
+        port = FVArrayInput((layers[0][0].shape[0],), solver_options={**solver, "hard_dc": depth})
         x = port.quantize(1, 3, 4)
         for i, (w, bias) in enumerate(layers):
             x = x @ w + bias
@@ -53,7 +54,7 @@ def from_arrays(path):
     return build, None
 
 
-def from_keras(path, inputs=None):
+def from_keras(path, solver, inputs=None):
     """As `from_arrays`; the second function is the model's own forward."""
     os.environ.setdefault("KERAS_BACKEND", "torch")
     os.environ.setdefault("CUDA_VISIBLE_DEVICES", "")
@@ -64,7 +65,7 @@ def from_keras(path, inputs=None):
     model = keras.models.load_model(path, compile=False)
 
     def build(depth):
-        options = {"hard_dc": depth}
+        options = {**solver, "hard_dc": depth}
         if inputs is None:
             return trace(*trace_model(model, solver_options=options))
         port = FVArrayInput(model.input_shape[1:], solver_options=options)
@@ -142,12 +143,13 @@ def main():
     parser.add_argument("--depth", default="-1,0,2")
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--inputs", type=Path)
+    parser.add_argument("--solver", type=json.loads, default={})
     options = parser.parse_args()
     if options.network.suffix == ".npz":
-        build, forward = from_arrays(options.network)
+        build, forward = from_arrays(options.network, options.solver)
     else:
         inputs = None if options.inputs is None else json.loads(options.inputs.read_text())
-        build, forward = from_keras(options.network, inputs)
+        build, forward = from_keras(options.network, options.solver, inputs)
     x = np.load(options.out / "x.npy")
     levels = [int(word) for word in options.levels.split(",")]
     solved, written, answers = {}, [], []
