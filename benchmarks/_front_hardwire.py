@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable
 from dataclasses import asdict, replace
 from importlib.metadata import version
-from math import cos, pi
+from itertools import pairwise
 from pathlib import Path
 
 import _hardwire
@@ -20,20 +20,10 @@ from torch import nn
 import hardwire as hw
 from hardwire.nn import Dense, EdgeTables
 from hardwire.targets import target as find_target
-from hardwire.train import CsvLog, Options, ParetoFront, Ramp, checkpoint, evaluate, fit
+from hardwire.train import CsvLog, Distillation, Options, ParetoFront, Ramp, checkpoint, evaluate, fit, fit_seeds
 from hardwire.train.costs import Luts
-from hardwire.train.schedules import SCHEDULES
 
 PART = "xcup-vu13p"
-CYCLES = 12
-
-
-def restarts(done: float) -> float:
-    """Cosines that begin anew at the same height (Loshchilov & Hutter 2017)."""
-    return 0.5 * (1.0 + cos(pi * (min(done, 1.0) * CYCLES % 1.0)))
-
-
-SCHEDULES.setdefault("restarts", restarts)
 
 
 def dense() -> nn.Module:
@@ -50,9 +40,22 @@ def tables() -> nn.Module:
 
 
 FAMILIES: dict[str, Callable[[], nn.Module]] = {"hardwire-dense": dense, "hardwire-tables": tables}
-WEIGHTS = {"hardwire-dense": (6e-3, 0.2), "hardwire-tables": (6e-3, 0.15)}
+WEIGHTS = {"hardwire-dense": (6e-3, 0.5), "hardwire-tables": (6e-3, 0.15)}
 """Of the logarithm of the LUTs in the loss, first and last."""
 SETTINGS = Options(rate=0.01, decay=0.0, optimiser="adam", schedule="restarts")
+OTHERWISE = {"hardwire-dense": {"bits_rate": 5.0}}
+TAUGHT = {"share": 0.5, "temperature": 1.0}
+"""By three float networks of the same rows, whose CPU seconds count as training."""
+TEACHER = (16, 96, 64, 5)
+TEACHING = Options(epochs=40, batch=512, rate=3e-3, decay=0.05, schedule="one-cycle")
+
+
+def teacher() -> nn.Module:
+    """A float network; what lies far out is drawn in."""
+    layers: list[nn.Module] = [nn.Hardtanh(-6.0, 6.0)]
+    for last, size in pairwise(TEACHER):
+        layers += [nn.Linear(last, size), nn.ReLU()]
+    return nn.Sequential(*layers[:-1])
 
 
 def made(family: str, seed: int) -> nn.Module:
@@ -70,8 +73,9 @@ class Hardwire:
     def points(
         self, family: str, seed: int, budget: Budget, data: Data, folder: Path, progress: Progress
     ) -> list[Candidate]:
-        options = replace(SETTINGS, seed=seed, epochs=budget.epochs, batch=budget.batch)
-        told: Row = {"settings": {**asdict(options), "cycles": CYCLES, "weights": WEIGHTS[family]}}
+        options = replace(SETTINGS, seed=seed, epochs=budget.epochs, batch=budget.batch, **OTHERWISE.get(family, {}))
+        taught = {**TAUGHT, "teacher": TEACHER, "teaching": asdict(TEACHING)}
+        told: Row = {"settings": {**asdict(options), "weights": WEIGHTS[family], "distillation": taught}}
         model = made(family, seed)
         key = digest(data.key, json.dumps(told, sort_keys=True), str(model))
         run = folder / "runs" / f"{family}_seed{seed}_{key}"
@@ -127,15 +131,16 @@ def _trained(model: nn.Module, family: str, options: Options, data: Data, run: P
     front = ParetoFront(cost, after=0.1)
     first, last = WEIGHTS[family]
     clock = _Clock(run / "seconds.json")
-    fit(
-        model,
-        (data["x_train"], data["y_train"]),
-        (data["x_val"], data["y_val"]),
-        options,
-        callbacks=[Ramp(cost, first, last, warmup=0.05, every=4), front, CsvLog()],
-        folder=run,
-        progress=clock.tick,
-    )
+    parts = (data["x_train"], data["y_train"]), (data["x_val"], data["y_val"])
+    seeds = range(3 * options.seed, 3 * options.seed + 3)
+    taught = fit_seeds(teacher, seeds, *parts, TEACHING, folder=run / "teacher", progress=clock.tick).together()
+    callbacks = [
+        Distillation(taught, **TAUGHT),
+        Ramp(cost, first, last, warmup=0.05, every=4),
+        front,
+        CsvLog(),
+    ]
+    fit(model, *parts, options, callbacks=callbacks, folder=run, progress=clock.tick)
     return {
         "points": [[point.epoch, point.metric, point.cost] for point in front.points],
         "train_cpu_s": clock.seconds,
