@@ -65,8 +65,8 @@ class Candidate:
 class Built:
     """A candidate as Verilog. `outputs` (N, 5) are what its tool's emulator answers on the test rows.
 
-    `answers` simulates a netlist of it on the first so many test rows; `mismatches` are events on which its tool's
-    emulators, or its training forward, differ.
+    `answers` simulates a netlist of it on the first so many test rows; `mismatches` are test rows on which ours answers
+    unlike its training. What a peer's emulators and training answer differently is told and not judged.
     """
 
     sources: list[Path]

@@ -71,6 +71,7 @@ def commands(options: argparse.Namespace) -> dict[str, list[str]]:
     }
     if options.route:
         found["calibrate_delay"] = ["calibrate_delay.py", *(["--layers", "8,8,5", "--depths", "4"] if quick else [])]
+        found["calibrate_training_cost"] = ["calibrate_training_cost.py", *(["--networks", "4"] if quick else [])]
     if options.jets:
         found["physics_jets"] = ["physics_jets.py", str(options.jets), *(["--epochs", "2"] if quick else [])]
     if options.only:
