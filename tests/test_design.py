@@ -68,7 +68,7 @@ B = np.arange(12).reshape(2, 3, 2) / 4
 
 
 def test_public_names() -> None:
-    assert set(hw.__all__) == {"Design", "__version__", "compile", "load"}
+    assert set(hw.__all__) == {"Design", "__version__", "compile", "load", "nn", "train"}
     arguments = inspect.signature(hw.compile).parameters
     stated = "example weights target clock_mhz latency_ns calibrate input_type exact backend"
     for name in stated.split():

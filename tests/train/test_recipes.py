@@ -138,7 +138,10 @@ def test_a_pruned_network_keeps_an_epoch_that_is_pruned() -> None:
         (changed(train={"epochs": 0}), r"\[train\]: training option epochs = 0 cannot be\n  try: at least 1"),
         (changed(train={"epoch": 3}), r"\[train\]: there is no 'epoch'\n  try: epochs\?"),
         (changed(train={"keep": "first"}), r"\[train\] keep = 'first': 'best' or 'last' is wanted"),
-        (changed(cost={"kind": "dollars"}), r"\[cost\] kind: there is no 'dollars'\n  try: possible: ebops, luts"),
+        (
+            changed(cost={"kind": "dollars"}),
+            r"\[cost\] kind: there is no 'dollars'\n  try: possible: cycles, ebops, luts, nanoseconds",
+        ),
         (changed(cost={"at_most": -1}), r"\[cost\]: .*-1.*\n  try|\[cost\]: .*above 0"),
         (changed(cost={"last": 1.0}), r"\[cost\]: there is no 'last'"),
         (changed(distillation={"share": 0.5}), r"\[distillation\]: there is no teacher"),

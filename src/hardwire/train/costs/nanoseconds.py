@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from hardwire.errors import ContractError
 from hardwire.fixed import Overflow
 from hardwire.nn.work import Casts, Lookups, Multiplications, Products, Work
 from hardwire.targets import Target
@@ -15,8 +14,6 @@ from hardwire.train.costs._base import Cost, through
 
 SLOWER = 1.28
 """Of the scheduled design to the plain sum of its levels: stages are not filled, and fan-out. Fitted."""
-PORTS = 1.5
-"""Cycles beyond the logic: registers at both ends, and the last stage is not full. Fitted."""
 
 
 class Nanoseconds(Cost):
@@ -71,38 +68,6 @@ class Nanoseconds(Cost):
         levels = _widest(torch.log2(rows.clamp(min=1.0)))
         delays = self.target.delays
         return levels * (delays.carry_in + delays.carry_bit * (bits + 4.0))
-
-
-class Cycles(Cost):
-    """Latency in clock cycles at a clock (the target's by default), as the scheduler cuts it; a real number.
-
-    Raises `ContractError` for a clock that leaves no time for logic, `TargetError` for an unknown target.
-    """
-
-    unit = "cycles"
-
-    def __init__(self, target: str | Target = "xcup-vu13p", clock_mhz: float | None = None) -> None:
-        self.time = Nanoseconds(target)
-        self.target = self.time.target
-        self.clock_mhz = clock_mhz or self.target.clock_mhz
-        self.logic_ns = 1000.0 / self.clock_mhz * (1.0 - self.target.margin) - self.target.delays.overhead
-        if self.logic_ns <= 0:
-            raise ContractError(
-                f"{self.clock_mhz:g} MHz on {self.target.name}: a stage has no time left for logic",
-                hint="a slower clock",
-            )
-
-    def __call__(self, model: nn.Module) -> Tensor:
-        """Cycles of all layers, and of the ports."""
-        return super().__call__(model) + PORTS
-
-    def of(self, work: list[Work]) -> Tensor:
-        """Cycles of a layer."""
-        return self.time.of(work) / self.logic_ns
-
-    def products(self, work: Products) -> Tensor:
-        """Cycles of a matrix of constants."""
-        return self.time.products(work) / self.logic_ns
 
 
 def _widest(values: Tensor) -> Tensor:
