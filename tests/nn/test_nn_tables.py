@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 import hardwire as hw
 from hardwire import nn
 from hardwire.errors import ModelError
+from hardwire.fixed import Overflow
 from hardwire.train import Options
 from hardwire.train.costs import Luts
 
@@ -55,13 +56,14 @@ def test_forward_is_the_compiled_design(rows):
     outputs=st.integers(1, 3),
     bits=st.integers(3, 8),
     port=st.booleans(),
+    overflow=st.sampled_from([Overflow.SAT, Overflow.WRAP]),
     seed=st.integers(0, 1000),
 )
-def test_any_bits_of_any_edge(inputs, outputs, bits, port, seed):
+def test_any_bits_of_any_edge(inputs, outputs, bits, port, overflow, seed):
     """Edges of every address and fraction, pruned ones too; values on cell borders and just below them."""
     torch.manual_seed(seed)
     rng = np.random.default_rng(seed)
-    layer = nn.EdgeTables(inputs, outputs, bits=bits, port=port, watched=5)
+    layer = nn.EdgeTables(inputs, outputs, bits=bits, port=port, overflow=overflow, watched=5)
     with torch.no_grad():
         layer.address.copy_(torch.as_tensor(rng.uniform(0, bits, inputs * outputs)))
         layer.fraction.copy_(torch.as_tensor(rng.uniform(-2, 6, inputs * outputs)))

@@ -136,12 +136,12 @@ class EdgeTables(Layer):
     """A learnt function on every edge between `inputs` and `outputs`; (…, inputs) to (…, outputs).
 
     Inputs go to `bits` bits by dropping lower ones (free in hardware), in the range that the first `watched` training
-    batches show, but for a share `tails` on either side. Beyond it sums wrap, which takes no logic and lets their
-    adders drop the bits above; training draws them back into the range. `overflow=Overflow.SAT` clips instead, for
-    about a fifth more LUTs in a small tagger. Every edge learns how many of the high
-    bits it looks at and how many fractional bits its entries keep; an edge of no bits is pruned. `hidden` is the width
-    of the functions' networks. `port` tells that the input is the model's own: its range then need not be a power of
-    two, as the saturation is the sender's. `positions`: rows of an event, for the cost.
+    batches show, but for a share `tails` on either side, and saturate there. With `overflow=Overflow.WRAP` sums wrap
+    beyond it instead, which takes no logic (saturation is about a fifth of a small tagger's LUTs) but a wider range,
+    and makes nonsense of what training did not show; training draws values back into the range. Every edge learns how
+    many of the high bits it looks at and how many fractional bits its entries keep; an edge of no bits is pruned.
+    `hidden` is the width of the functions' networks. `port` tells that the input is the model's own: its range then
+    need not be a power of two, as the saturation is the sender's. `positions`: rows of an event, for the cost.
     """
 
     apart = False
@@ -157,7 +157,7 @@ class EdgeTables(Layer):
         address: float = 6.0,
         fraction: float = 4.0,
         port: bool = False,
-        overflow: Overflow = Overflow.WRAP,
+        overflow: Overflow = Overflow.SAT,
         tails: float | None = None,
         watched: int = 500,
         positions: int = 1,
