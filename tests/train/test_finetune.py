@@ -14,7 +14,7 @@ import drawn_models as drawn
 import hardwire as hw
 from hardwire import frontends, nn
 from hardwire.errors import ModelError, UnsupportedError
-from hardwire.fixed import Overflow, Rounding
+from hardwire.fixed import FixedType, Overflow, Rounding
 from hardwire.ir.interpreter import trace
 from hardwire.ir.program import fraction_bits
 from hardwire.layers import known_layers
@@ -65,13 +65,6 @@ def equal(found: list[np.ndarray], wanted: list[np.ndarray], tolerance: float) -
         np.testing.assert_allclose(ours, theirs, rtol=tolerance, atol=tolerance)
 
 
-def check_export(network: Network) -> None:
-    """What is exported from the module is what it computes."""
-    module = load(network)
-    xs, wanted, tolerance = lowered(prepare(frontends.load(module, example=lowered(prepare(network))[0][0])))
-    equal(outputs(module, xs), wanted, tolerance)
-
-
 def check(network: Network) -> torch.nn.Module:
     """The module equals the network's integers, and so does what is exported from it."""
     module = load(network)
@@ -111,10 +104,20 @@ def test_drawn_networks(network):
         module = load(network, outputs=[before])
         with torch.no_grad():
             assert module.eval()(torch.zeros(2, *network.shapes["x"])).shape == (2, *network.shapes[before])
-    elif network.nodes[-1].kind == "softmax":
-        check_export(network)
     else:
         check(network)
+
+
+def test_a_softmax_behind_another_function():
+    """Its tables follow from the type that it meets, whether or not a quantiser is right in front."""
+    net = NetworkBuilder("odds")
+    bits = Quantiser.of_type(FixedType.parse("u1.0"), Rounding.TRN, Overflow.SAT)
+    steps = Quantiser.of_type(FixedType.parse("u1.-1"), Rounding.TRN, Overflow.SAT)
+    shares = Quantiser.of_type(FixedType.parse("u8.8"), Rounding.RND, Overflow.SAT)
+    x = net.add("quantise", "entry", [net.input("x", (1,))], {"quantiser": bits})
+    x = net.add("dense", "fc", [x], {}, {"kernel": np.array([[4.0, 0.0]])})
+    x = net.add("relu", "relu", [net.add("quantise", "types", [x], {"quantiser": steps})])
+    check(net.build([net.add("softmax", "odds", [x], {"axis": 0, "output": shares, "tables": None})]))
 
 
 def test_work_of_types_that_differ_by_position():

@@ -10,9 +10,12 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from hardwire.errors import UnsupportedError
-from hardwire.fixed import Floats
+from hardwire.errors import HardwireError, UnsupportedError
+from hardwire.fixed import Floats, Overflow, Rounding
+from hardwire.ir.program import fraction_bits
+from hardwire.layers._lowering import lower
 from hardwire.network.graph import Network, Node, Shape
+from hardwire.network.prepare import drop_dead, input_quantisers
 from hardwire.network.weight_steps import Steps
 from hardwire.nn.quantisers import Quantiser, Stated
 from hardwire.nn.quantisers.stated import gridded
@@ -25,6 +28,8 @@ Rule = Callable[[Node, "Making"], nn.Module]
 
 RULES: dict[str, Rule] = {}
 """Rules by node kind; filled as the files of this package are imported."""
+
+_MOST_BITS = 24
 
 R = TypeVar("R", bound=Rule)
 
@@ -122,6 +127,23 @@ class Making:
         else:
             made = self.quantiser(small, tuple(n if axis in axes else 1 for axis, n in enumerate(shape)))
         return lambda _shape: made
+
+    def type_of(self, tensor: str) -> Frozen | None:
+        """Return one type for all elements of a tensor of a quantised model: the codes that its design can meet.
+
+        None where scales differ or are no power of two, or the codes are wider than 24 bits.
+        """
+        network = self.network.with_(outputs=(tensor,))
+        try:
+            program = lower(drop_dead(network) or network, input_quantisers(self.network))
+        except HardwireError:
+            return None
+        (port,) = program.outputs
+        lo, hi = program.port_range(port)
+        scales = set(np.ravel(program.port_scale(port)).tolist())
+        if len(scales) > 1 or fraction_bits(min(scales)) is None or max(-lo.min(), hi.max()) >> _MOST_BITS:
+            return None
+        return Frozen(np.array(float(min(scales))), lo.min(), hi.max(), Rounding.RND, Overflow.SAT)
 
     def weight(
         self, values: Floats, scale: Any = None, *, steps: Floats | None = None, bias: bool = False

@@ -119,9 +119,14 @@ def _types(node: Node, making: Making) -> list[Quantiser]:
         return [scheme.input((1,)), scheme.input((1,))] if inner and scheme.input else []
     output = node.attrs.get("output")
     after = None if output is None or not gridded(output) else along(output, shape, ())
-    before = None if after is None else making.input(node, axes=())
+    if after is None:
+        return []
     ones = (1,) * len(shape)
-    return [] if before is None or after is None else [before(ones), making.quantiser(after, ones)]
+    before = making.input(node, axes=())
+    if before is None:
+        met = making.type_of(node.inputs[0])
+        return [] if met is None else [making.quantiser(met, ones), making.quantiser(after, ones)]
+    return [before(ones), making.quantiser(after, ones)]
 
 
 @trains("softmax")
