@@ -47,13 +47,15 @@ class _Times(Callback):
         self.seconds: list[float] = []
         self.began = 0.0
 
-    def loss(self, run: Run, outputs: Any, inputs: Any, targets: Any) -> None:
-        if run.step % (run.steps // run.options.epochs) == 0:
-            self.began = time.process_time()
+    def on_start(self, run: Run) -> None:
+        self.began = time.process_time()
 
     def after_step(self, run: Run) -> None:
         if run.step % (run.steps // run.options.epochs) == 0:
             self.seconds.append(time.process_time() - self.began)
+
+    def log(self, run: Run) -> None:
+        self.began = time.process_time()
 
 
 def ours(x: Any, y: Any, batch: int, epochs: int, compile: bool) -> list[float]:

@@ -117,7 +117,7 @@ def test_edges_without_bits_cost_nothing():
 
 
 def test_bit_widths_do_not_decay():
-    groups = Options(decay=0.1).make_optimiser(nn.EdgeTables(2, 2)).param_groups
+    groups = Options(decay=0.1).groups(nn.EdgeTables(2, 2))
     assert [group["weight_decay"] for group in groups] == [0.1, 0.0]
     assert len(groups[1]["params"]) == 2
 

@@ -164,7 +164,7 @@ def test_gradients_are_clipped() -> None:
 
 def test_the_optimiser_decays_no_bit_width() -> None:
     model = dense()
-    weights, widths = Options(decay=0.1, bits_rate=3.0).make_optimiser(model).param_groups
+    weights, widths = Options(decay=0.1, bits_rate=3.0).groups(model)
     assert (weights["weight_decay"], widths["weight_decay"], widths["share"]) == (0.1, 0.0, 3.0)
     assert {id(p) for p in widths["params"]} == {id(p) for n, p in model.named_parameters() if n.endswith(".f")}
     assert len(weights["params"]) + len(widths["params"]) == len(list(model.parameters()))
@@ -225,8 +225,8 @@ def test_compiling_without_a_compiler_says_so(monkeypatch: pytest.MonkeyPatch) -
     class InvalidCxxCompiler(Exception):
         pass
 
-    def compile_(model):
-        def forward(x, y):
+    def compile_(step, **options):
+        def forward(*batch):
             raise InvalidCxxCompiler("No working C++ compiler found")
 
         return forward

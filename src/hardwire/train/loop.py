@@ -8,8 +8,7 @@ from __future__ import annotations
 import math
 import time
 import warnings
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -18,12 +17,14 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from hardwire.errors import MissingToolError, TrainingError
+from hardwire.errors import TrainingError
 from hardwire.train import checkpoint
 from hardwire.train.callbacks._base import Callback, Run
 from hardwire.train.evaluation import device_of, evaluate
+from hardwire.train.flat import Flat
 from hardwire.train.losses import Loss, Metric, loss_named, metric_named, to_tensor
 from hardwire.train.options import Options
+from hardwire.train.step import CompiledStep, Step
 
 CHECKPOINT = "checkpoint.pt"
 
@@ -85,7 +86,8 @@ def fit(
     own random state is left as it was. With a `folder` a checkpoint is written there after every epoch, and a call
     with the same options, data, model and callbacks goes on from it, to the same weights as a run that never stopped.
 
-    `Options.compile` compiles forward and backward pass. It takes half a minute to start.
+    `Options.compile` compiles a step of forward and backward pass into one graph, the callbacks' costs included
+    (`hardwire.train.step`), to the same gradients but for float rounding. It takes some ten seconds to start.
 
     Raises:
         TrainingError: rows that do not fit, a loss that is no number, a checkpoint of another run.
@@ -97,7 +99,9 @@ def fit(
     try:
         with torch.random.fork_rng():
             torch.manual_seed(options.seed)
-            return _Loop(model, train, validation, options, loss, metric, callbacks, folder, progress).run(resume)
+            with Flat(options.groups(model)) as flat:
+                loop = _Loop(model, flat, train, validation, options, loss, metric, callbacks, folder, progress)
+                return loop.run(resume)
     finally:
         torch.set_num_threads(threads)
 
@@ -122,6 +126,7 @@ class _Loop:
     def __init__(
         self,
         model: nn.Module,
+        flat: Flat,
         train: tuple[Any, Any],
         validation: tuple[Any, Any],
         options: Options,
@@ -132,13 +137,13 @@ class _Loop:
         progress: Callable[[str], None] | None,
     ) -> None:
         device = device_of(model)
-        self.loss, self.callbacks = loss_named(loss), list(callbacks)
+        self.flat, self.loss, self.callbacks = flat, loss_named(loss), list(callbacks)
         inputs, targets = _checked("training", train, device)
         self.batch = min(options.batch, len(inputs))
         self.batches = len(inputs) // self.batch
         self.run_ = Run(
             model,
-            options.make_optimiser(model),
+            options.make_optimiser(self.flat.groups),
             options,
             metric_named(metric),
             (inputs, targets),
@@ -148,8 +153,7 @@ class _Loop:
             say=progress or (lambda text: None),
         )
         self.identity = self._identity(loss, metric) if self.run_.folder else {}
-        self.priced = [callback for callback in self.callbacks if callback.priced is not None]
-        self.together = torch.compile(self._together) if options.compile else None
+        self.gradients = (CompiledStep if options.compile else Step)(self.run_, self.loss, self.callbacks, self.flat)
         self.began = 0.0
 
     def run(self, resume: bool) -> History:
@@ -185,26 +189,16 @@ class _Loop:
         order = _order(len(inputs), options.seed, run.epoch).to(inputs.device)
         total = torch.zeros((), device=inputs.device)
         rate = 0.0
-        for rows in order.split(self.batch)[: self.batches]:
-            run.rows = rows
-            rate = options.set_rate(run.optimiser, run.done)
-            x, y = inputs[rows], targets[rows]
-            outputs, loss = self._first(x, y) if not run.step else self._step(x, y)
-            total += loss.detach()
-            if run.loss_share != 1.0:
-                loss = run.loss_share * loss
-            for callback in self.callbacks:
-                term = callback.loss(run, outputs, x, y)
-                if term is not None:
-                    loss = loss + term
-            run.optimiser.zero_grad()
-            loss.backward()
-            if options.clip is not None:
-                nn.utils.clip_grad_norm_(run.model.parameters(), options.clip)
-            run.optimiser.step()
-            run.step += 1
-            for callback in self.callbacks:
-                callback.after_step(run)
+        with self.gradients.ready():
+            for rows in order.split(self.batch)[: self.batches]:
+                rate = options.set_rate(run.optimiser, run.done)
+                total += self.gradients(inputs.index_select(0, rows), targets.index_select(0, rows), rows)
+                if options.clip is not None:
+                    nn.utils.clip_grad_norm_(self.flat.flats, options.clip)
+                run.optimiser.step()
+                run.step += 1
+                for callback in self.callbacks:
+                    callback.after_step(run)
         run.rows = None
         run.epoch += 1
         mean = float(total) / self.batches
@@ -226,28 +220,6 @@ class _Loop:
         }
         run.history.append(run.metrics)
 
-    def _together(self, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor, list[Tensor]]:
-        """Forward pass, loss, and what callbacks want of the model: one graph, in which they share their parts."""
-        outputs = self.run_.model(x)
-        prices = [callback.priced(self.run_.model) for callback in self.priced if callback.priced is not None]
-        return outputs, self.loss(outputs, y), prices
-
-    def _step(self, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
-        """Outputs and loss of a batch."""
-        if self.together is None:
-            outputs = self.run_.model(x)
-            return outputs, self.loss(outputs, y)
-        outputs, loss, prices = self.together(x, y)
-        self.run_.prices = dict(zip(self.priced, prices, strict=True))
-        return outputs, loss
-
-    def _first(self, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
-        """Run the first batch; a compiled step is compiled here."""
-        if self.together is None:
-            return self._step(x, y)
-        with _compiler_told():
-            return self._step(x, y)
-
     def _tell(self, first: int) -> None:
         run = self.run_
         left = (time.monotonic() - self.began) / (run.epoch - first) * (run.options.epochs - run.epoch)
@@ -261,6 +233,7 @@ class _Loop:
         """What must be the same for a run to go on."""
         run = self.run_
         return {
+            "optimiser's state": "flat",
             "options": run.options.as_dict(),
             "loss": loss if isinstance(loss, str) else getattr(loss, "__qualname__", type(loss).__qualname__),
             "metric": run.metric.name,
@@ -333,17 +306,3 @@ def _same(had: dict[str, Any], has: dict[str, Any], path: Path) -> None:
             other = next(iter(sorted(set(before or ()) ^ set(value))), "another order")
             raise TrainingError(f"checkpoint {str(path)!r} is of another model, see {other}", hint=hint)
         raise TrainingError(f"checkpoint {str(path)!r} is of a run with {name} {before!r}, not {value!r}", hint=hint)
-
-
-@contextmanager
-def _compiler_told() -> Iterator[None]:
-    """Say plainly that a compiler is missing."""
-    try:
-        yield
-    except Exception as error:
-        if "InvalidCxxCompiler" in f"{type(error).__name__} {error!r}":
-            raise MissingToolError(
-                "training option compile = True needs a C++ compiler, which is not installed",
-                hint="g++ (Debian package g++; the variable CXX names another), or compile = False",
-            ) from error
-        raise

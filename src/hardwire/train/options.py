@@ -54,7 +54,7 @@ class Options:
     threads: int = 1
     """Threads of PyTorch. Networks of a trigger's size train fastest on one, and sums then have one order."""
     compile: bool = False
-    """Compile the forward and backward pass (`torch.compile`); needs a C++ compiler."""
+    """Compile the forward and backward pass (`torch.compile`), several times as fast; needs a C++ compiler."""
 
     def __post_init__(self) -> None:
         for name in ("epochs", "batch", "threads"):
@@ -76,8 +76,8 @@ class Options:
         """Names and values."""
         return asdict(self)
 
-    def make_optimiser(self, model: nn.Module) -> Optimiser:
-        """Return the optimiser of a model's parameters: the quantisers' are a group of their own, without decay."""
+    def groups(self, model: nn.Module) -> list[dict[str, Any]]:
+        """Return an optimiser's groups of a model's parameters: the quantisers' are one of their own, without decay."""
         widths = {id(p) for m in model.modules() if isinstance(m, Quantiser) for p in m.parameters(recurse=False)}
         widths |= {id(p) for m in model.modules() if isinstance(m, Layer) for p in m.widths()}
         trained = [p for p in model.parameters() if p.requires_grad]
@@ -87,7 +87,11 @@ class Options:
             {"params": [p for p in trained if id(p) not in widths], "weight_decay": self.decay, "share": 1.0},
             {"params": [p for p in trained if id(p) in widths], "weight_decay": 0.0, "share": self.bits_rate},
         ]
-        return OPTIMISERS[self.optimiser]([g for g in groups if g["params"]], self.rate)
+        return [g for g in groups if g["params"]]
+
+    def make_optimiser(self, groups: list[dict[str, Any]]) -> Optimiser:
+        """Return the optimiser of such groups."""
+        return OPTIMISERS[self.optimiser](groups, self.rate)
 
     def set_rate(self, optimiser: Optimiser, done: float) -> float:
         """Set the learning rates for a share `done` of the run; return that of the weights."""

@@ -37,8 +37,6 @@ class Run:
     """Of the last epoch."""
     history: list[dict[str, float]] = field(default_factory=list)
     """The metrics of every epoch that is done, the last one's included."""
-    prices: dict[Any, Tensor] = field(default_factory=dict)
-    """Of this step, by callback: what `Callback.priced` gave where it is compiled."""
     loss_share: float = 1.0
     """Share of the loss proper in what is minimised; callbacks' terms come on top."""
     kept: int = 0
@@ -64,12 +62,22 @@ class Callback:
     def on_start(self, run: Run) -> None:
         """Before the first step, or before the next one of a resumed run, whose state is loaded already."""
 
-    priced: Callable[[nn.Module], Tensor] | None = None
-    """A function of the model alone that a compiled step computes beside the forward pass (`Run.prices`)."""
-
     def loss(self, run: Run, outputs: Tensor, inputs: Tensor, targets: Tensor) -> Tensor | None:
-        """Return a further term of the loss for a batch, a scalar."""
-        return None
+        """Return a further term of the loss for a batch, a scalar; by default the price, if there is one, weighed."""
+        if self.priced is None:
+            return None
+        price = self.priced(run.model)
+        weight = self.weigh(run, float(price.detach()))
+        return price * weight if weight else None
+
+    traced: bool = False
+    """Whether `loss` is a function of tensors and constants alone, which may be compiled together with the model."""
+    priced: Callable[[nn.Module], Tensor] | None = None
+    """A scalar function of the model alone; a compiled step computes it together with the model."""
+
+    def weigh(self, run: Run, price: float) -> float:
+        """Return the weight in this step's loss of a price that is `price`; 0 where it does not count."""
+        return 0.0
 
     def after_step(self, run: Run) -> None:
         """After the optimiser's step."""

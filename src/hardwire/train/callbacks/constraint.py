@@ -49,18 +49,19 @@ class _Priced(Callback):
 
     def loss(self, run: Run, outputs: Tensor, inputs: Tensor, targets: Tensor) -> Tensor | None:
         """Return the weighted cost, a step in `every`; its size does not depend on the cost's unit."""
-        begin = self.warmup * run.steps
-        if run.step < begin or run.step % self.every:
-            return None
-        value = run.prices.get(self)
-        if value is None:
-            value = self.cost(run.model)
-        self.value = float(value.detach())
+        return super().loss(run, outputs, inputs, targets) if self._due(run) else None
+
+    def weigh(self, run: Run, price: float) -> float:
+        """Take note of the cost; its weight is that of its logarithm."""
+        if not self._due(run):
+            return 0.0
+        self.value, begin = price, self.warmup * run.steps
         self.weight = self.weighed((run.step - begin) / max(run.steps - begin, 1.0), run)
-        if self.value <= 0.0:
-            return None
         # d log c = dc / c
-        return value * (self.weight * self.every / self.value)
+        return self.weight * self.every / price if price > 0.0 else 0.0
+
+    def _due(self, run: Run) -> bool:
+        return run.step >= self.warmup * run.steps and run.step % self.every == 0
 
     def after_epoch(self, run: Run) -> None:
         """Add the cost as it now stands and its weight to the metrics."""

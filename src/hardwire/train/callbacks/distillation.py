@@ -23,6 +23,8 @@ class Distillation(Callback):
     Raises `TrainingError` for a share outside 0 … 1 or a temperature that is not above 0.
     """
 
+    traced = True
+
     def __init__(
         self,
         teacher: nn.Module | Callable[[Tensor], Tensor],

@@ -82,12 +82,36 @@ def _count(weight, fraction, bits, found):  # type: ignore[no-untyped-def]
             found[i, j] = digits_of(code) if bits[i, j] > 0 else 0
 
 
-def digit_counts(weight: Tensor, fraction: Tensor, input_bits: Tensor) -> Tensor:
-    """Digits of each weight, without gradient; none where the input has no bits. All (outputs, inputs)."""
+@torch.library.custom_op("hardwire::digit_counts", mutates_args=())
+def _counted(weight: Tensor, fraction: Tensor, input_bits: Tensor) -> Tensor:
     arrays = [np.ascontiguousarray(part.numpy(force=True)) for part in (weight, fraction, input_bits)]
     found = np.empty(weight.shape, arrays[0].dtype)
     _count(*arrays, found)
     return torch.from_numpy(found).to(weight.device)
+
+
+@_counted.register_fake
+def _(weight: Tensor, fraction: Tensor, input_bits: Tensor) -> Tensor:
+    return weight.new_empty(weight.shape)
+
+
+def digit_counts(weight: Tensor, fraction: Tensor, input_bits: Tensor) -> Tensor:
+    """Digits of each weight, without gradient; none where the input has no bits. All (outputs, inputs)."""
+    return torch.ops.hardwire.digit_counts(weight, fraction, input_bits)
+
+
+@torch.library.custom_op("hardwire::adder_luts", mutates_args=())
+def _priced(weight: Tensor, fraction: Tensor, input_bits: Tensor, numbers: list[float]) -> tuple[Tensor, Tensor]:
+    """LUTs, and their gradients by digits and by input bits, (2, outputs, inputs)."""
+    arrays = [np.ascontiguousarray(part.numpy(force=True)) for part in (weight, fraction, input_bits)]
+    gradients = np.empty((2, *weight.shape), np.float32)
+    luts = _price(*arrays, *numbers, gradients[0], gradients[1])
+    return weight.new_tensor(luts), torch.from_numpy(gradients).to(weight.device)
+
+
+@_priced.register_fake
+def _(weight: Tensor, fraction: Tensor, input_bits: Tensor, numbers: list[float]) -> tuple[Tensor, Tensor]:
+    return weight.new_empty(()), weight.new_empty((2, *weight.shape), dtype=torch.float32)
 
 
 class Adders(torch.autograd.Function):
@@ -100,15 +124,12 @@ class Adders(torch.autograd.Function):
     def forward(
         ctx: Any, weight: Tensor, fraction: Tensor, weight_bits: Tensor, input_bits: Tensor, fitted: Fitted
     ) -> Tensor:
-        arrays = [np.ascontiguousarray(part.numpy(force=True)) for part in (weight, fraction, input_bits)]
-        gradients = np.empty((2, *weight.shape), np.float32)
-        numbers = (fitted.shared, fitted.often, fitted.carry, fitted.grown, fitted.row)
-        luts = _price(*arrays, *numbers, gradients[0], gradients[1])
-        gradients[0] *= 1.0 / 3.0
-        ctx.gradients = torch.from_numpy(gradients)
-        return weight.new_tensor(luts)
+        numbers = [fitted.shared, fitted.often, fitted.carry, fitted.grown, fitted.row]
+        luts, gradients = torch.ops.hardwire.adder_luts(weight, fraction, input_bits, numbers)
+        ctx.save_for_backward(gradients)
+        return luts
 
     @staticmethod
     def backward(ctx: Any, *given: Tensor) -> tuple[Tensor | None, ...]:
-        found = ctx.gradients.to(given[0].device) * given[0]
-        return None, None, found[0], found[1], None
+        by_digits, by_input = ctx.saved_tensors[0] * given[0]
+        return None, None, by_digits * (1.0 / 3.0), by_input, None

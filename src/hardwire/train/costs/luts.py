@@ -61,6 +61,8 @@ class Luts(Cost):
         """Logic of ReLU, of saturation, and of roundings that no bias holds."""
         each = self.fitted.saturate * (work.overflow is not Overflow.WRAP)
         each += self.fitted.tie * (work.rounding not in _FREE_ROUNDINGS)
-        if not bool(work.signed.any()):  # Nothing below zero: a ReLU stands in front.
-            each += self.fitted.clamp
-        return work.bits.mean() * (work.count * each) if each else torch.zeros(())
+        if not each and not self.fitted.clamp:
+            return torch.zeros(())
+        # Nothing below zero: a ReLU stands in front.
+        clamped = self.fitted.clamp * work.signed.any().logical_not()
+        return work.bits.mean() * (work.count * (each + clamped))

@@ -60,8 +60,8 @@ class Nanoseconds(Cost):
 
     def casts(self, work: Casts) -> Tensor:
         """A LUT where something is clamped: saturation, or a ReLU."""
-        clamps = work.overflow is not Overflow.WRAP or not bool(work.signed.any())
-        return torch.tensor(self.target.delays.lut if clamps else 0.0)
+        clamps = torch.ones(()) if work.overflow is not Overflow.WRAP else work.signed.any().logical_not()
+        return self.target.delays.lut * clamps
 
     def _summed(self, rows: Tensor, bits: Tensor) -> Tensor:
         """Adders over the row of most terms, of inputs of `bits` bits at most."""
