@@ -123,8 +123,10 @@ def test_a_child_that_outlives_the_command_is_not_waited_for(tmp_path: Path) -> 
 def test_signals_to_the_caller_end_the_tool(tmp_path: Path, number: signal.Signals, status: int) -> None:
     command = script(tmp_path, f"echo $$ > {tmp_path}/pid; sleep 60 & wait")
     code = f"""
-        import sys
+        import signal, sys
         from hardwire.tools.process import run
+        # A shell starts what runs in its background with interrupts ignored, and that is inherited.
+        signal.signal(signal.SIGINT, signal.default_int_handler)
         try:
             run({command!r})
         except KeyboardInterrupt:
