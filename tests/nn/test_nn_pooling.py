@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 import torch
-from equal import assert_compiled, trained
+from equal import assert_compiled, trained, without_gradient
 
 from hardwire import nn
-from hardwire.nn.work import Lookups
+from hardwire.nn.work import Lookups, Products
 
 
 def test_averages_of_windows_and_of_all():
@@ -40,3 +40,18 @@ def test_an_embedding_is_a_table():
     assert_compiled(model, x, input_type="u3.0")
     tables = next(item for item in model[0].work() if isinstance(item, Lookups))
     assert (tables.address_bits.tolist(), tables.times) == ([[3.0]] * 3, 2)
+
+
+def test_a_sum_of_quantised_terms():
+    torch.manual_seed(0)
+    model = torch.nn.Sequential(nn.Dense(3, 4), torch.nn.ReLU(), nn.Sum(1, (4,)), nn.Dense(4, 2))
+    x = np.random.default_rng(0).normal(size=(60, 5, 3)).astype(np.float32)
+    trained(model, x)
+    assert not any(name.startswith("2.") for name in without_gradient(model))
+    assert_compiled(model, x)
+    sums = next(item for item in model[2].work() if isinstance(item, Products))
+    assert (sums.weight.tolist(), sums.times) == ([[1.0] * 5], 4)
+    assert sums.input_bits.item() == model[2].input_quantiser.bits().mean().item()
+    plain = torch.nn.Sequential(nn.Dense(3, 4), nn.Sum(-2, scheme=nn.Scheme(None, None, None)), nn.Dense(4, 2))
+    trained(plain, x)
+    assert_compiled(plain, x)

@@ -200,6 +200,7 @@ NARROW = {
     "digits": ["model.layers=[8]"],
     "jets": ["model.layers=[8]"],
     "particles": ["model.each=[4]", "model.whole=[4]", "task.most=4"],
+    "tables": ["model.layers=[4]"],
 }
 
 

@@ -24,7 +24,7 @@ from hardwire.nn.dense import Dense
 from hardwire.nn.einsum import EinsumDense
 from hardwire.nn.embedding import Embedding
 from hardwire.nn.norm import BatchNorm, Norm, hold_statistics
-from hardwire.nn.pooling import AvgPool1d, AvgPool2d, MaxPool1d, MaxPool2d, Mean
+from hardwire.nn.pooling import AvgPool1d, AvgPool2d, MaxPool1d, MaxPool2d, Mean, Sum
 from hardwire.nn.recurrent import GRU, LSTM, SimpleRNN
 from hardwire.nn.scheme import Scheme
 from hardwire.nn.softmax import Softmax
@@ -60,6 +60,7 @@ __all__ = [
     "Sigmoid",
     "SimpleRNN",
     "Softmax",
+    "Sum",
     "Tanh",
     "hold_statistics",
     "quantisers",

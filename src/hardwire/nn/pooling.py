@@ -1,12 +1,19 @@
-"""Averages. Their quotients have no fixed-point type; the layer behind rounds them, from float64 in evaluation.
+"""Sums, whose terms are quantised first, and averages.
 
+An average's quotient has no fixed-point type; the layer behind rounds it, from float64 in evaluation.
 Largest values (`torch.nn.MaxPool1d`, `MaxPool2d`) are exact as they are.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import torch
 from torch import Tensor, nn
+
+from hardwire.nn._layer import Layer, cast, quantised
+from hardwire.nn.scheme import LEARNED, Scheme, Shape
+from hardwire.nn.work import Products, Work
 
 MaxPool1d = nn.MaxPool1d
 MaxPool2d = nn.MaxPool2d
@@ -49,3 +56,43 @@ class Mean(nn.Module):
     def extra_repr(self) -> str:
         """The axes."""
         return f"{self.dims}, keep={self.keep}"
+
+
+class Sum(Layer):
+    """Sum over one axis (the batch counted, so that it is 1 or more, or negative) of quantised terms.
+
+    `shape`: that of the terms' types, without the batch; it broadcasts to theirs.
+    """
+
+    def __init__(self, dim: int, shape: Shape = (1,), *, scheme: Scheme = LEARNED) -> None:
+        super().__init__()
+        self.dim = dim
+        self.input_quantiser = None if scheme.input is None else scheme.input(shape)
+        self.terms, self.sums = 1, 1
+        """Of each sum, and sums of an event, in the last forward pass."""
+
+    def constants(self) -> dict[str, Tensor]:
+        """None."""
+        return {}
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return the sums; float64 in evaluation."""
+        x = quantised(self.input_quantiser, x)
+        if not torch.compiler.is_exporting():
+            self.terms, self.sums = x.shape[self.dim], x[0].numel() // x.shape[self.dim]
+        return _exactly(self, x).sum(self.dim)
+
+    def work(self) -> Iterator[Work]:
+        """Yield the adders, of terms of average bits, and the rounding of the terms."""
+        name, ones = type(self).__name__, torch.ones(1, self.terms)
+        given = self.input_quantiser
+        bits = None if given is None else given.bits()
+        mean = torch.full((1, 1), 16.0) if bits is None else bits.mean().reshape(1, 1)
+        yield Products(name, ones, ones, torch.zeros_like(ones), mean, self.sums)
+        if bits is not None:
+            count = bits.numel()
+            yield from cast(name, given, count, max(1, self.terms * self.sums // count), bits)
+
+    def extra_repr(self) -> str:
+        """The axis."""
+        return f"dim={self.dim}"

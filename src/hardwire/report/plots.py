@@ -233,7 +233,8 @@ def roc_curves(model: Mapping[str, Any], classes: Sequence[str], title: str = ""
         area = model.get("auc_fixed", {}).get(name)
         words = f"{label(name, 14)}" + ("" if area is None else f", AUC {area:.3f}")
         handles.append(Line2D([], [], color=colour, lw=2.6, label=words))
-    handles.append(Line2D([], [], **lines["float"], label="float"))
+    if any("float" in curves for curves in model["roc"].values()):
+        handles.append(Line2D([], [], **lines["float"], label="float"))
     axes.set_yscale("log")
     axes.set_ylim(max(lowest, 1e-4) * 0.8, 1.3)
     axes.set_xlim(0, 1.005)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from hardwire import nn as _nn  # noqa: F401  (says what is missing without PyTorch)
 from hardwire.train import callbacks, costs, pruning
 from hardwire.train.callbacks import (
+    Calibration,
     Callback,
     Constraint,
     CsvLog,
@@ -25,6 +26,7 @@ from hardwire.train.options import Options
 from hardwire.train.pipeline import Result, run
 
 __all__ = [
+    "Calibration",
     "Callback",
     "Constraint",
     "CsvLog",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import shutil
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
@@ -15,14 +16,15 @@ from numpy.typing import NDArray
 from torch import nn
 
 from hardwire.compiler import compile as compile_model
-from hardwire.design import EMULATOR, Design, report_text
+from hardwire.design import EMULATOR, Design, needs_circuit, report_text
 from hardwire.errors import TrainingError, VerificationError
 from hardwire.folders import free_folder, write_text
 from hardwire.report.figure_file import save_figure
 from hardwire.report.html import write_html
 from hardwire.train import plots
-from hardwire.train.callbacks import Distillation, EarlyStopping, ParetoFront, Point
+from hardwire.train.callbacks import Calibration, Distillation, EarlyStopping, ParetoFront, Point
 from hardwire.train.callbacks.pareto import front as front_of
+from hardwire.train.costs import Calibrated
 from hardwire.train.ensemble import Ensemble, Seeds
 from hardwire.train.evaluation import evaluate
 from hardwire.train.loop import History, fit
@@ -116,11 +118,11 @@ def run(
     say("comparing the trained model with the design")
     agreement, outputs = _agreement(model, design, x)
     figures = of.task.figures(outputs, y)
+    if of.building.synthesize:
+        design.synthesize(progress=say)
     if of.building.backend != EMULATOR:
         design.verify(x, formal=of.building.formal, vectors=of.building.vectors, progress=say)
         check(design.report_data["verification"])
-    if of.building.synthesize:
-        design.synthesize(progress=say)
     higher = trained.histories[0].metric
     front = [(point.cost, point.metric) for point in front_of([p for points in fronts for p in points], higher)]
     summary = _summary(of, trained, front, figures, agreement, taught, notes, design)
@@ -194,15 +196,14 @@ def _members(
             replace(of.options, seed=seed),
             loss=of.task.loss,
             metric=of.task.metric,
-            callbacks=[*taught, *of.further(), *watchers],
+            callbacks=[*taught, *_calibrating(of), *of.further(), *watchers],
             folder=where,
             resume=resume,
             progress=lambda text, before=before: say(before + text),  # type: ignore[misc]
         )
         if front is not None:
-            point, note = _chosen(of, front, history)
+            point, note = _chosen(of, front, history, model, say)
             if point is not None:
-                front.load(point, model)
                 history = replace(history, kept=point.epoch)
             notes += [before + note] if note else []
             fronts.append(front.points)
@@ -211,26 +212,52 @@ def _members(
     return Seeds(seeds, models, histories), fronts, notes
 
 
-def _chosen(of: Plan, front: ParetoFront, history: History) -> tuple[Point | None, str]:
-    """Return the best point of the front that may be compiled, and what is to be said of it."""
+def _calibrating(of: Plan) -> list[Calibration]:
+    """Return what corrects the cost by what the compiler finds, where it can be."""
+    if not isinstance(of.cost, Calibrated):
+        return []
+    return [Calibration(of.cost, lambda model: _found(of, model), times=of.pricing.calibrations)]
+
+
+def _found(of: Plan, model: nn.Module) -> dict[str, float]:
+    """Compile a model, and return by layer what its design takes of the cost; raises `HardwireError`."""
+    assert of.cost is not None
+    part = "verilog" if not needs_circuit(of.building.backend) else of.building.backend
+    found = of.cost.found(_compiled(of, model, backend=part).report_data)
+    assert found is not None
+    return found
+
+
+def _chosen(of: Plan, front: ParetoFront, history: History, model: nn.Module, say: Say) -> tuple[Point | None, str]:
+    """Load into `model` the best point of the front that may be compiled; return it and what is to be said of it.
+
+    A point may be compiled whose cost is within the bound, and that of its design too where the compiler says it.
+    """
     if not front.points:
         return None, "no epoch is on the front (see cost.after); the last one is compiled"
-    within = of.within
-    allowed = [point for point in front.points if within is None or point.cost <= within]
-    if not allowed:
-        cheapest = front.points[0]
-        return cheapest, (
-            f"no epoch came to {of.cost_name} <= {within:g}: the cheapest, {cheapest.cost:.4g}, is compiled; "
-            "more epochs, or a smaller model"
-        )
-    best = allowed[0]
-    for point in allowed[1:]:
-        if history.metric.better(point.metric, best.metric):
-            best = point
-    return best, ""
+    within = math.inf if of.within is None else of.within
+    # By cost a front's metrics rise.
+    ranked = [point for point in reversed(front.points) if point.cost <= within]
+    smallest, least = front.points[0], math.inf
+    for point in ranked:
+        front.load(point, model)
+        if within == math.inf or not isinstance(of.cost, Calibrated):
+            return point, ""
+        say(f"compiling epoch {point.epoch}")
+        cost = sum(_found(of, model).values())
+        if cost <= within:
+            return point, ""
+        if cost < least:
+            smallest, least = point, cost
+    front.load(smallest, model)
+    took = f"{smallest.cost:,.4g}" if least == math.inf else f"{least:,.0f}"
+    return smallest, (
+        f"no epoch came to {of.cost_name} <= {within:g}: the smallest, {took}, is compiled; "
+        "more epochs, or a smaller model"
+    )
 
 
-def _compiled(of: Plan, model: nn.Module, say: Say) -> Design:
+def _compiled(of: Plan, model: nn.Module, say: Say | None = None, backend: str | None = None) -> Design:
     building = of.building
     return compile_model(
         model,
@@ -239,7 +266,7 @@ def _compiled(of: Plan, model: nn.Module, say: Say) -> Design:
         clock_mhz=building.clock_mhz,
         latency_ns=building.latency_ns,
         latency_cycles=building.latency_cycles,
-        backend=building.backend,
+        backend=backend or building.backend,
         effort=building.effort,
         name="".join(c if c.isalnum() else "_" for c in of.recipe.name),
         progress=say,
@@ -304,6 +331,7 @@ def _summary(
             "ns": report["latency"]["ns"] if report.get("latency") else None,
             "synthesis": report.get("synthesis"),
         },
+        "verification": report.get("verification"),
     }
 
 

@@ -29,7 +29,7 @@ from hardwire.train.callbacks import (
     Ramp,
     TensorBoard,
 )
-from hardwire.train.costs import Cost
+from hardwire.train.costs import Calibrated, Cost
 from hardwire.train.models import models
 from hardwire.train.options import Options
 from hardwire.train.pruning import Pruning, Schedule
@@ -66,6 +66,8 @@ class Pricing:
     """Most that the compiled point may cost; two per cent above `at_most` if there is one."""
     after: float = 0.5
     """Share of the run before which no epoch may be on the front."""
+    calibrations: int = 20
+    """How often in the run the model is compiled, so that the cost is what the design takes; 0 trusts the estimate."""
 
 
 @dataclass(frozen=True)
@@ -274,6 +276,10 @@ def _cost(
         cost_fields.setdefault("target", building.target)
     cost = called(kind, cost_fields, where)
     pricing = called(Pricing, {name: value for name, value in rest.items() if name in pricing_fields}, where)
+    if pricing.calibrations < 0:
+        raise RecipeError(f"{where} calibrations = {pricing.calibrations}", hint="0 or more")
+    if pricing.calibrations and type(cost).found is not Cost.found:
+        cost = Calibrated(cost)
     makers: list[Callable[[], Callback]] = []
     if holder is not None:
         chosen = {name: value for name, value in rest.items() if name in held}

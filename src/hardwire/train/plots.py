@@ -106,7 +106,8 @@ def anomaly_roc(
         points, area = roc_points(scores[rows], chosen[rows])
         tpr, fpr = np.asarray(points, float).T
         axes.plot(fpr, tpr, color=SERIES[k % len(SERIES)], lw=2.0, label=f"{label(name, 14)}, AUC {area:.3f}")
-    axes.plot([1e-4, 1.0], [1e-4, 1.0], color=INK, lw=0.9, ls=(0, (3, 2.4)), label="by chance")
+    by_chance = np.geomspace(1e-4, 1.0, 50)
+    axes.plot(by_chance, by_chance, color=INK, lw=0.9, ls=(0, (3, 2.4)), label="by chance")
     axes.set_xscale("log")
     axes.set_xlim(1e-4, 1.0)
     axes.set_ylim(0.0, 1.005)

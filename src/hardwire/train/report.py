@@ -5,17 +5,20 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from rich.console import Group
 from rich.table import Table
 
+from hardwire.report.terminal import verification_table
 
-def result_table(summary: Mapping[str, Any]) -> Table:
-    """Return what came out (`Result.summary`), a row a figure."""
+
+def result_table(summary: Mapping[str, Any]) -> Group:
+    """Return what came out (`Result.summary`), a row a figure, and how the design was verified."""
     table = Table(title=summary["title"], show_header=False, box=None)
     table.add_column(style="bold")
     table.add_column()
     name = summary["metric"].replace("_", " ")
     for run in summary["runs"]:
-        cost = "" if run["cost"] is None else f", {run['cost']:,.0f} {summary['cost']} (estimated)"
+        cost = "" if run["cost"] is None else f", cost {run['cost']:,.0f} {summary['cost']}"
         early = f"; {run['stopped']}" if run["stopped"] else ""
         table.add_row(
             f"seed {run['seed']}",
@@ -37,7 +40,8 @@ def result_table(summary: Mapping[str, Any]) -> Table:
         table.add_row("synthesised", f"{design['synthesis']['lut']:,} LUTs")
     if design["cycles"] is not None:
         table.add_row("latency", f"{design['cycles']} cycles, {design['ns']:.1f} ns")
-    return table
+    verified = summary["verification"]
+    return Group(table, "", verification_table(verified)) if verified else Group(table)
 
 
 def _number(name: str, value: float) -> str:

@@ -6,9 +6,10 @@ A cost reads what the layers of `hardwire.nn` say of themselves (`hardwire.nn.wo
 from __future__ import annotations
 
 from hardwire.train.costs._base import Cost
+from hardwire.train.costs._calibrated import Calibrated
 from hardwire.train.costs.cycles import Cycles
 from hardwire.train.costs.ebops import Ebops
 from hardwire.train.costs.luts import Luts
 from hardwire.train.costs.nanoseconds import Nanoseconds
 
-__all__ = ["Cost", "Cycles", "Ebops", "Luts", "Nanoseconds"]
+__all__ = ["Calibrated", "Cost", "Cycles", "Ebops", "Luts", "Nanoseconds"]

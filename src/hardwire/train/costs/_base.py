@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from abc import abstractmethod
+from collections.abc import Mapping
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -33,6 +35,10 @@ class Cost:
                 hint="build it of hardwire.nn's layers, or convert it with hardwire.train.quantize",
             )
         return found
+
+    def found(self, report: Mapping[str, Any]) -> dict[str, float] | None:
+        """What a compiled design's report says of the same, by layer of the design; None where it does not say."""
+        return None
 
     def of(self, work: list[Work]) -> Tensor:
         """Cost of one layer's work."""

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 import torch
 from torch import Tensor
 
@@ -32,6 +35,10 @@ class Luts(Cost):
     def __init__(self, target: str | Target = "xcup-vu13p") -> None:
         self.target = find_target(target)
         self.fitted = coefficients(self.target)
+
+    def found(self, report: Mapping[str, Any]) -> dict[str, float] | None:
+        """LUTs by layer, as the compiler counts them."""
+        return {row["layer"]: row["lut"] for row in report["layers"]} if "estimate" in report else None
 
     def products(self, work: Products) -> Tensor:
         """Adders of the solver's graph (`_adders`)."""

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor, nn
 
-from hardwire.nn import Dense, MultiheadAttention, Scheme
+from hardwire.nn import Dense, MultiheadAttention, Scheme, Sum
 from hardwire.train.tables import RecipeError
 
 
@@ -22,7 +23,8 @@ class Block(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Return (batch, elements, dim)."""
-        x = x + self.attention(x, x, x, need_weights=False)[0]
+        y = x.to(torch.float32) if isinstance(self.attention, nn.MultiheadAttention) else x
+        x = x + self.attention(y, y, y, need_weights=False)[0]
         return x + self.dense(x)
 
 
@@ -43,6 +45,7 @@ class AttentionSets(nn.Module):
         super().__init__()
         self.embedding = nn.Sequential(Dense(features, dim, scheme=scheme), nn.ReLU())
         self.blocks = nn.Sequential(*(Block(dim, heads, wide, scheme) for _ in range(blocks)))
+        self.sum = Sum(1, (dim,), scheme=scheme)
         self.whole = nn.Sequential()
         for last, size in zip((dim, *whole), (*whole, outputs), strict=True):
             self.whole.append(Dense(last, size, scheme=scheme)).append(nn.ReLU())
@@ -50,7 +53,7 @@ class AttentionSets(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Return (batch, outputs)."""
-        return self.whole(self.blocks(self.embedding(x)).sum(dim=1))
+        return self.whole(self.sum(self.blocks(self.embedding(x))))
 
 
 def model(

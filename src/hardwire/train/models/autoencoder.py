@@ -15,7 +15,8 @@ from hardwire.train.tables import RecipeError
 class Autoencoder(nn.Module):
     """(batch, features) to (batch, 1).
 
-    What is reconstructed is the input on a grid that is not learnt: were it, the best score would be that of no bits.
+    What is reconstructed, and what is left of it, are on a grid that is not learnt: were it, the best score would be
+    that of no bits.
     """
 
     def __init__(self, features: int, layers: tuple[int, ...], target: str, scheme: Scheme) -> None:
@@ -29,7 +30,8 @@ class Autoencoder(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Return the score."""
         x = self.target(x)
-        return (self.network(x) - x).abs().sum(dim=1, keepdim=True)
+        left: Tensor = self.target(self.network(x) - x)
+        return left.abs().sum(dim=1, keepdim=True)
 
 
 def model(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
-from hardwire.nn import Dense, Scheme
+from hardwire.nn import Dense, Scheme, Sum
 from hardwire.train.tables import RecipeError
 
 
@@ -21,13 +21,14 @@ class DeepSets(nn.Module):
         self.each, self.whole = nn.Sequential(), nn.Sequential()
         for last, size in zip((features, *each[:-1]), each, strict=True):
             self.each.append(Dense(last, size, scheme=scheme)).append(nn.ReLU())
+        self.sum = Sum(1, (each[-1],), scheme=scheme)
         for last, size in zip((each[-1], *whole), (*whole, outputs), strict=True):
             self.whole.append(Dense(last, size, scheme=scheme)).append(nn.ReLU())
         del self.whole[-1]
 
     def forward(self, x: Tensor) -> Tensor:
         """Return (batch, outputs)."""
-        return self.whole(self.each(x).sum(dim=1))
+        return self.whole(self.sum(self.each(x)))
 
 
 def model(
