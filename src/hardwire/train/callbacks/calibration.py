@@ -28,6 +28,10 @@ class Calibration(Callback):
         self.cost, self.found, self.times, self.begin = cost, found, times, begin
         cost.clear()
 
+    def on_start(self, run: Run) -> None:
+        """Have a scale of every layer from the start: a compiled step is not compiled anew for the first found."""
+        self.cost.begin(run.model)
+
     def after_epoch(self, run: Run) -> None:
         """Compile, if it is time."""
         done, epochs = run.epoch * self.times, run.options.epochs

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from hardwire.nn.work import Products
-from hardwire.train.costs._base import Cost
+from hardwire.train.costs._base import Cost, layers_of
 
 _LEAST, _MOST = 0.25, 4.0
 """A layer's estimate is scaled by between; a layer that is nearly gone says little of its own scale."""
@@ -51,6 +51,7 @@ class Calibrated(Cost):
         """
         with torch.no_grad():
             estimates = {name: float(value) for name, value in self.cost.by_layer(model).items()}
+        self.begin(model)
         owned = dict.fromkeys(estimates, 0.0)
         for place, amount in found.items():
             owners = [name for name in estimates if not name or f"{place}.".startswith(f"{name}.")]
@@ -59,9 +60,14 @@ class Calibrated(Cost):
         total = sum(found.values())
         for name, estimate in estimates.items():
             scale = min(max(owned[name] / estimate, _LEAST), _MOST) if estimate > 0.0 else 1.0
-            self.scales.setdefault(name, torch.ones(())).fill_(scale)
+            self.scales[name].fill_(scale)
             total -= scale * estimate
         self.rest.fill_(total)
+
+    def begin(self, model: nn.Module) -> None:
+        """Have a scale of every layer of `model`, 1 where nothing was found."""
+        for name in layers_of(model):
+            self.scales.setdefault(name, torch.ones(()))
 
     def clear(self) -> None:
         """Forget what was found."""
