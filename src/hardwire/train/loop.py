@@ -168,6 +168,7 @@ class _Loop:
         self.began, first = time.monotonic(), run.epoch
         while run.epoch < run.options.epochs and not run.stop:
             self._epoch()
+            run.allowed = all(callback.allows(run) for callback in self.callbacks)
             for callback in self.callbacks:
                 callback.after_epoch(run)
             run.history[-1] = dict(run.metrics)

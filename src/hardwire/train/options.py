@@ -26,6 +26,13 @@ OPTIMISERS: dict[str, Callable[..., Optimiser]] = {
 """By the name that `Options.optimiser` takes."""
 
 
+def width_parameters(model: nn.Module) -> list[nn.Parameter]:
+    """Parameters of a model that are bit widths: its quantisers' own, and what its layers say are some."""
+    found = [p for m in model.modules() if isinstance(m, Quantiser) for p in m.parameters(recurse=False)]
+    found += [p for m in model.modules() if isinstance(m, Layer) for p in m.widths()]
+    return list(dict.fromkeys(p for p in found if p.requires_grad))
+
+
 @dataclass(frozen=True)
 class Options:
     """How long and how fast to train.
@@ -78,8 +85,7 @@ class Options:
 
     def groups(self, model: nn.Module) -> list[dict[str, Any]]:
         """Return an optimiser's groups of a model's parameters: the quantisers' are one of their own, without decay."""
-        widths = {id(p) for m in model.modules() if isinstance(m, Quantiser) for p in m.parameters(recurse=False)}
-        widths |= {id(p) for m in model.modules() if isinstance(m, Layer) for p in m.widths()}
+        widths = {id(p) for p in width_parameters(model)}
         trained = [p for p in model.parameters() if p.requires_grad]
         if not trained:
             raise TrainingError("the model has no parameter that trains", hint="requires_grad is False everywhere?")

@@ -39,6 +39,8 @@ class Run:
     """The metrics of every epoch that is done, the last one's included."""
     loss_share: float = 1.0
     """Share of the loss proper in what is minimised; callbacks' terms come on top."""
+    allowed: bool = True
+    """Whether every callback allows the last epoch's weights to be the ones that are kept."""
     kept: int = 0
     """The epoch whose weights the model has at the end."""
     stop: bool = False
@@ -50,6 +52,11 @@ class Run:
     def done(self) -> float:
         """Share of the run that is done."""
         return self.step / self.steps
+
+    @property
+    def epoch_ends(self) -> bool:
+        """Whether the step that was done last is the last of its epoch."""
+        return self.step % (self.steps // self.options.epochs) == 0
 
 
 class Callback:
@@ -81,6 +88,10 @@ class Callback:
 
     def after_step(self, run: Run) -> None:
         """After the optimiser's step."""
+
+    def allows(self, run: Run) -> bool:
+        """Return whether an epoch's weights may be the ones that are kept: asked after its validation."""
+        return True
 
     def after_epoch(self, run: Run) -> None:
         """After an epoch and its validation, where `run.metrics` may get more; the checkpoint is written after it."""

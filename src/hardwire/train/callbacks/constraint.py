@@ -4,7 +4,8 @@ The bound follows Lagrangian training (Platt & Barr 1987, the modified different
 al. 2020, arXiv:2001.09394): gradient ascent on the multiplier while the weights descend, with damping. Both ascent and
 damping are of the multiplier's logarithm and of the logarithm of cost over bound, so that neither the cost's unit nor
 the loss's scale needs a weight that is tuned by hand. Where a bound has made the model smaller than it need be, the
-multiplier goes below zero and brings bits back.
+multiplier goes below zero and brings bits back. What is then left above the bound at the end of an epoch is taken off
+bit by bit.
 """
 
 from __future__ import annotations
@@ -17,12 +18,19 @@ from torch import Tensor, nn
 
 from hardwire.errors import DataError
 from hardwire.train.callbacks._base import Callback, Run
+from hardwire.train.callbacks._landing import land
 from hardwire.train.costs import Cost
 
 _UNIT = 1e-3
 """Weights below are as good as none: a multiplier is on a straight scale up to here and on a logarithmic one beyond."""
 _LEAST, _MOST = -8.0, 20.0
 """Logarithms of weights over that unit stay between."""
+_SLACK = 0.01
+"""The multiplier aims so much below the bound: what training moves from step to step then rarely passes it."""
+_NEAR = 1.1
+"""While the bound falls, a cost so many times as large as it is lets go."""
+_ROWS = 64
+"""Of a forward pass that is there for the cost alone."""
 
 
 class _Priced(Callback):
@@ -79,12 +87,14 @@ class _Priced(Callback):
 
 
 class Constraint(_Priced):
-    """Bring a cost down to `at_most` and hold it there until the end of the run; several may stand side by side.
+    """Bring a cost under `at_most` and hold it there until the end of the run; several may stand side by side.
 
     Nothing happens during `warmup` (a share of the run). From then until `reach` (another share) the bound falls from
-    the cost that was found to `at_most`, evenly in its logarithm, so that the multiplier follows and does not swing.
-    `at_most` is approached to within about two per cent: `reach` leaves time for that, while the learning rate is still
-    such that bits move. Raises `DataError` for a bound or shares that make no sense.
+    the cost that was found to `at_most`, evenly in its logarithm, so that the multiplier follows and does not swing;
+    `reach` leaves time to settle, while the learning rate is still such that bits move. From then on no epoch ends
+    above `at_most`: the little that the multiplier leaves is taken off bit by bit. Epochs above the bound are not kept
+    as the best. A cost that no learnt width changes cannot be held. Raises `DataError` for a bound or shares that make
+    no sense.
     """
 
     def __init__(
@@ -112,9 +122,10 @@ class Constraint(_Priced):
         """The bound at `progress` (0 … 1 of what follows the warm-up)."""
         rest = 1.0 - min(1.0, progress * (1.0 - self.warmup) / (self.reach - self.warmup))
         way = 1.0 - rest * rest
+        aim = (1.0 - _SLACK) * self.at_most
         if self.start <= self.at_most:
-            return self.at_most
-        return self.start ** (1.0 - way) * self.at_most**way
+            return aim
+        return self.start ** (1.0 - way) * aim**way
 
     def weighed(self, progress: float, run: Run) -> float:
         """The multiplier, after a step of its ascent, and the damping."""
@@ -128,6 +139,21 @@ class Constraint(_Priced):
             # Too small already: what the multiplier has become must not press on while it falls.
             return _weight(self.multiplier) * max(1.0 + self.damping * over, -1.0 if self.start > self.at_most else 0.0)
         return _weight(self.multiplier + self.damping * over)
+
+    def after_step(self, run: Run) -> None:
+        """Come under the bound at the end of an epoch; on the way there, near it, where widths learn too slowly."""
+        if not run.epoch_ends or math.isnan(self.start):
+            return
+        near = self.at_most
+        if run.done < self.reach:
+            near = max(near, _NEAR * self.bound((run.done - self.warmup) / (1.0 - self.warmup)))
+        land(run.model, self.cost, near, run.train[0][:_ROWS])
+        run.model.train()
+
+    def allows(self, run: Run) -> bool:
+        """No epoch above the bound."""
+        with torch.no_grad():
+            return float(self.cost(run.model)) <= self.at_most
 
     def state_dict(self) -> dict[str, Any]:
         """Where the multiplier stands."""

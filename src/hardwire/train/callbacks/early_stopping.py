@@ -14,8 +14,9 @@ class EarlyStopping(Callback):
     """Stop after `patience` epochs without an improvement of the run's metric by more than `least`.
 
     The best epoch's weights are restored at the end, also of a run that came to its last epoch; with `patience=None`
-    that is all that it does. Epochs before the share `after` of the run count for nothing: while a network is pruned,
-    the best of it is what is lost. Raises `TrainingError` for a patience below 1.
+    that is all that it does. Epochs count for nothing before the share `after` of the run, and while another callback
+    does not allow them: the pruning is not done, a cost is above its bound. Raises `TrainingError` for a patience
+    below 1.
     """
 
     def __init__(
@@ -30,7 +31,7 @@ class EarlyStopping(Callback):
 
     def after_epoch(self, run: Run) -> None:
         """Keep the weights of a better epoch; stop when there has been none for too long."""
-        if run.epoch < min(self.after, 1.0) * run.options.epochs:
+        if not run.allowed or run.epoch < min(self.after, 1.0) * run.options.epochs:
             return
         now = run.metrics[run.metric.name]
         bar = None if self.best is None else self.best + (self.least if run.metric.higher else -self.least)

@@ -68,8 +68,8 @@ class Pruning(Callback):
     another run, or `zeros_of(model)`) it starts from those.
 
     Weights that are pruned stay pruned. The metric "sparsity" of an epoch is the share of all weights of the model's
-    layers. A callback that goes back to the best epoch would go back to one before the pruning was done.
-    Raises `TrainingError` for a share or a layer that is none.
+    layers; epochs before the pruning was done are not kept as the best. Raises `TrainingError` for a share or a layer
+    that is none.
     """
 
     def __init__(
@@ -148,6 +148,10 @@ class Pruning(Callback):
                     self._hold()
                     self.choose(share)
             self._hold()
+
+    def allows(self, run: Run) -> bool:
+        """No epoch before all is pruned."""
+        return self._share >= self.sparsity
 
     def after_epoch(self, run: Run) -> None:
         """Add the share of zeros to the metrics."""
