@@ -63,7 +63,7 @@ class Pricing:
     """Fields of `[cost]` beside those of the cost model and of what holds it."""
 
     within: float | None = None
-    """Most that the compiled point may cost; two per cent above `at_most` if there is one."""
+    """Most that the compiled point may cost; `at_most` if there is one."""
     after: float = 0.5
     """Share of the run before which no epoch may be on the front."""
     calibrations: int = 20
@@ -131,9 +131,7 @@ class Plan:
     @property
     def within(self) -> float | None:
         """Most that the compiled point may cost."""
-        if self.pricing.within is not None:
-            return self.pricing.within
-        return None if self.at_most is None else 1.02 * self.at_most
+        return self.at_most if self.pricing.within is None else self.pricing.within
 
 
 def plan(recipe: Recipe) -> Plan:
