@@ -171,6 +171,8 @@ def test_another_seed_splits_otherwise_and_rows_stay_together() -> None:
 def test_impossible_splits_are_refused() -> None:
     with pytest.raises(DataError, match=r"validation = 0.5 and test = 0.5"):
         split_indices(100, validation=0.5, test=0.5)
+    with pytest.raises(DataError, match="seed -1"):
+        split_indices(100, validation=0.1, test=0.2, seed=-1)
     with pytest.raises(DataError, match="3 rows are too few"):
         split_indices(3, validation=0.1, test=0.1)
 

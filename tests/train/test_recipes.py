@@ -143,6 +143,7 @@ def test_a_pruned_network_keeps_an_epoch_that_is_pruned() -> None:
             r"\[cost\] kind: there is no 'dollars'\n  try: possible: cycles, ebops, luts, nanoseconds",
         ),
         (changed(cost={"at_most": -1}), r"\[cost\]: .*-1.*\n  try|\[cost\]: .*above 0"),
+        (changed(cost={"at_most": "best"}), r"\[cost\] at_most = 'best': a number is wanted"),
         (changed(cost={"last": 1.0}), r"\[cost\]: there is no 'last'"),
         (changed(distillation={"share": 0.5}), r"\[distillation\]: there is no teacher"),
         (changed(teacher={"kind": "mlp"}, distillation={"share": 2.0}), r"\[distillation\]: .*share = 2\.0"),
@@ -150,6 +151,9 @@ def test_a_pruned_network_keeps_an_epoch_that_is_pruned() -> None:
         (changed(callbacks={"early": {}}), r"\[callbacks\]: there is no 'early'\n  try: early_stopping\?"),
         (changed(callbacks={"early_stopping": {"patience": 0}}), r"\[callbacks\.early_stopping\]: .*patience = 0"),
         (changed(pruning={"kind": "neuron"}), r"\[pruning\] kind: there is no 'neuron'\n  try: neurons\?"),
+        (changed(pruning={"kind": [1]}), r"\[pruning\] kind: there is no '\[1\]'"),
+        (changed(model={"layers": [-3]}), r"\[model\]: Trying to create tensor with negative dimension -3"),
+        (changed(callbacks={"distillation": {}}), r"\[callbacks\.distillation\]: it needs teacher, which a table can"),
         (changed(pruning={"schedule": "cube"}), r"\[pruning\] schedule: there is no 'cube'\n  try: cubic\?"),
         (changed(pruning={"sparsity": 1.5}), r"\[pruning\]: pruning: sparsity = 1\.5"),
         (changed(pruning={"ratio": 0.5}), r"\[pruning\]: there is no 'ratio'\n  try: possible: begin, end, "),
@@ -215,3 +219,14 @@ def test_shipped_recipes_run_to_a_verified_design(name: str, tmp_path: Path) -> 
     assert formal["neurons_proven"] == formal["neurons"]
     assert (tmp_path / "training.svg").exists()
     assert (tmp_path / "test.svg").exists()
+
+
+def test_mirrored_jets_are_four_times_as_many() -> None:
+    plain, mirrored = (plan(read("particles", [f"task.mirrored={word}"])).task for word in ("false", "true"))
+    assert len(mirrored.train[0]) == len(mirrored.train[1]) == 4 * len(plain.train[0])
+    for name in ("validation", "test"):
+        np.testing.assert_array_equal(getattr(plain, name)[0], getattr(mirrored, name)[0])
+    rows, images = plain.train[0], np.split(mirrored.train[0], 4)
+    np.testing.assert_array_equal(images[0], rows)
+    assert all((image[..., 0] == rows[..., 0]).all() and (abs(image) == abs(rows)).all() for image in images)
+    assert len({image.tobytes() for image in images}) == 4

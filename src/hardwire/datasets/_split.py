@@ -16,7 +16,7 @@ def split_indices(
     """Shuffle 0 … n-1 and cut it: indices of training, validation and test, the same for the same arguments.
 
     Raises:
-        DataError: the fractions are negative, leave no training part, or n is too small for one asked for.
+        DataError: a fraction or the seed is negative, no training part is left, or n is too small for one asked for.
     """
     if not (0.0 <= validation < 1.0 and 0.0 <= test < 1.0 and validation + test < 1.0):
         raise DataError(
@@ -31,6 +31,8 @@ def split_indices(
             f"{n} rows are too few for validation = {validation} and test = {test}: a part would be empty",
             hint="take more rows or other fractions",
         )
+    if seed < 0:
+        raise DataError(f"cannot split with seed {seed}", hint="0 or more")
     order = np.random.Generator(np.random.PCG64(seed)).permutation(n).astype(np.int64)
     return order[:n_train], order[n_train : n_train + n_validation], order[n_train + n_validation :]
 

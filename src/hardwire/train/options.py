@@ -71,7 +71,7 @@ class Options:
             self._check(name, value > 0 and math.isfinite(value), "above 0")
         self._check("decay", self.decay >= 0 and math.isfinite(self.decay), "0 or more")
         self._check("clip", self.clip is None or self.clip > 0, "above 0, or None")
-        self._check("seed", self.seed >= 0, "0 or more")
+        self._check("seed", 0 <= self.seed < 1 << 63, "0 or more, below 2^63")
         self._check("schedule", self.schedule in SCHEDULES, ", ".join(SCHEDULES))
         self._check("optimiser", self.optimiser in OPTIMISERS, ", ".join(OPTIMISERS))
 

@@ -153,7 +153,11 @@ def plan(recipe: Recipe) -> Plan:
             torch.manual_seed(seed)
             return model_kind.model(**arguments)
 
-    build(0)  # what it refuses is told now
+    try:
+        build(0)(torch.as_tensor(task.train[0][:2]))  # what it refuses is told now
+    except (RuntimeError, ValueError, MemoryError) as error:
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise RecipeError(f"{recipe.where('model')}: {reason}", hint="sizes of 1 or more, that fit memory") from error
     cost, held, pricing, at_most = _cost(recipe, building)
     pruned, pruned_after = _pruning(recipe)
     makers = [*held, *pruned, *_callbacks(recipe)]
@@ -283,7 +287,8 @@ def _cost(
         chosen = {name: value for name, value in rest.items() if name in held}
         given = {"cost": cost, "name": str(recipe.table("cost")["kind"])}
         makers.append(partial(called, holder, chosen, where, given))
-    return cost, makers, pricing, float(rest["at_most"]) if "at_most" in rest else None
+    at_most = tables.converted(rest["at_most"], float, f"{where} at_most") if "at_most" in rest else None
+    return cost, makers, pricing, at_most
 
 
 def _pruning(recipe: Recipe) -> tuple[list[Callable[[], Callback]], float]:
@@ -313,7 +318,7 @@ def _subclasses(base: type) -> dict[str, type]:
 def _chosen(table: dict[str, Any], field: str, possible: Mapping[str, T], where: str, default: str) -> T:
     """Take a name out of a table, and return what it names."""
     name = table.pop(field, default)
-    if name not in possible:
+    if not isinstance(name, str) or name not in possible:
         raise no_such(f"{where} {field}", str(name), possible)
     return possible[name]
 

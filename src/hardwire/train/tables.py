@@ -64,8 +64,12 @@ def checked(function: Callable[..., Any], table: Table, where: str, given: Table
             raise no_such(where, name, possible)
         arguments[name] = converted(value, possible[name], f"{where} {name}")
     for name, parameter in parameters.items():
-        if parameter.default is parameter.empty and name not in arguments and name in possible:
-            raise RecipeError(f"{where}: {name} is missing", hint=f"{name} = …, {_described(possible[name])}")
+        several = parameter.kind in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD)
+        if several or parameter.default is not parameter.empty or name in arguments:
+            continue
+        if name not in possible:
+            raise RecipeError(f"{where}: it needs {name}, which a table cannot say", hint="hardwire.train in Python")
+        raise RecipeError(f"{where}: {name} is missing", hint=f"{name} = …, {_described(possible[name])}")
     return arguments
 
 
