@@ -1,19 +1,26 @@
-"""Seconds of a training epoch, ours beside HGQ2's, on the same network, rows and batch, one thread each.
+"""Seconds of a training epoch, ours beside HGQ2's, on the same network, rows and batch, one core for both.
 
     python benchmarks/epoch_time.py [--peer-hgq2 PYTHON] [--batches 256,1024] [--rounds 5] [--json FILE]
 
 The network is 16-64-32-32-5 with a bit width for every weight and activation, with its cost in the loss (EBOPs, the
-peer's own measure, in both), trained by Adam on 42,000 jets. Rounds of the tools follow each other in turn and the
-ratio is that of the medians of their CPU seconds, so that other load on the machine falls on both. Compilation, the
-first epochs and validation are not counted. The peer runs with JAX, its fastest back end here.
+peer's own measure, in both), trained by Adam on 42,000 jets. Ours is trained eagerly and with `Options.compile`, the
+peer with JAX, its fastest back end here. Each round starts each of the three in a process of its own, one after the
+other and on the same core, so that other load on the machine falls on all of them; seconds are the processor's.
+
+An epoch is the median over all rounds, the first two of each process and all validation left out; `start` is what the
+first epoch takes above that: tracing and compilation, nothing of it cached. Up to so many epochs the eager loop is the
+quicker: `start / (eager - compiled)`.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import os
+import resource
 import statistics
 import subprocess
+import sys
 import time
 from importlib.metadata import version
 from pathlib import Path
@@ -31,6 +38,11 @@ from hardwire.train.costs import Ebops
 
 SIZES = (16, 64, 32, 32, 5)
 PEER = Path(__file__).parent / "peers" / "hgq2_front.py"
+WAYS = ("eager", "compiled")
+SKIPPED = 2
+"""Epochs of a process that count for its start, or not at all."""
+COLD = {"TORCHINDUCTOR_FORCE_DISABLE_CACHES": "1", "TORCHINDUCTOR_COMPILE_THREADS": "1"}
+"""Nothing compiled is kept, and all is compiled where its seconds are counted."""
 
 
 def network() -> torch.nn.Module:
@@ -38,6 +50,12 @@ def network() -> torch.nn.Module:
     for last, size in zip(SIZES[:-1], SIZES[1:], strict=True):
         layers += [Dense(last, size), torch.nn.ReLU()]
     return torch.nn.Sequential(*layers[:-1])
+
+
+def clock() -> float:
+    """CPU seconds of this process and of the compilers that it has waited for."""
+    children = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return time.process_time() + children.ru_utime + children.ru_stime
 
 
 class _Times(Callback):
@@ -48,32 +66,31 @@ class _Times(Callback):
         self.began = 0.0
 
     def on_start(self, run: Run) -> None:
-        self.began = time.process_time()
+        self.began = clock()
 
     def after_step(self, run: Run) -> None:
         if run.step % (run.steps // run.options.epochs) == 0:
-            self.seconds.append(time.process_time() - self.began)
+            self.seconds.append(clock() - self.began)
 
     def log(self, run: Run) -> None:
-        self.began = time.process_time()
+        self.began = clock()
 
 
 def ours(x: Any, y: Any, batch: int, epochs: int, compile: bool) -> list[float]:
-    """Seconds of each epoch but the first two."""
+    """Seconds of each epoch."""
     torch.manual_seed(0)
     times = _Times()
     options = Options(epochs=epochs, batch=batch, optimiser="adam", decay=0.0, compile=compile)
     few = (x[:256], y[:256])
     fit(network(), (x, y), few, options, callbacks=[times, Ramp(Ebops(), 1e-3, 1e-1, warmup=0.0)])
-    return times.seconds[2:]
+    return times.seconds
 
 
-def peers(python: str, data: Path, batch: int, epochs: int) -> list[float]:
-    """Seconds of each epoch but the first two."""
-    command = [python, str(PEER), "time", str(data), "--batch", str(batch), "--epochs", str(epochs)]
-    done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
-    rows = [json.loads(line) for line in done.stdout.splitlines() if line.startswith("{")]
-    return [row["cpu_s"] for row in rows][2:]
+def seconds(command: list[str]) -> list[float]:
+    """CPU seconds of each epoch that a process prints."""
+    environment = {**os.environ, **COLD}
+    done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True, env=environment)
+    return [json.loads(line)["cpu_s"] for line in done.stdout.splitlines() if line.startswith("{")]
 
 
 def main() -> None:
@@ -81,28 +98,39 @@ def main() -> None:
     parser.add_argument("--peer-hgq2", metavar="PYTHON", help="interpreter of an environment with hgq2 and JAX")
     parser.add_argument("--batches", type=lambda text: [int(word) for word in text.split(",")], default=[256, 1024])
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--epochs", type=int, default=4, help="a round")
+    parser.add_argument("--epochs", type=int, default=8, help="a round")
     parser.add_argument("--json", type=Path)
+    parser.add_argument("--only", choices=WAYS, help="print the seconds of each epoch of one process")
     options = parser.parse_args()
     jets = load_jets()
     rows, _, _ = split_indices(len(jets), validation=0.1, test=0.2, seed=0)
     x = np.asarray(Standardiser.fit(jets.X[rows])(jets.X[rows]), np.float32)
     y = np.asarray(jets.y[rows], np.int64)
+    if options.only:
+        for found in ours(x, y, options.batches[0], options.epochs, options.only == "compiled"):
+            print(json.dumps({"cpu_s": found}), flush=True)
+        return
+    if hasattr(os, "sched_setaffinity"):  # Inherited by the processes; one core is what keeps them to one thread each.
+        os.sched_setaffinity(0, {max(os.sched_getaffinity(0))})
     data = Path("build") / "epoch_time.npz"
     data.parent.mkdir(exist_ok=True)
     np.savez(data, x_train=x, y_train=y)
     result: dict[str, Any] = {"rows": [], "versions": {name: version(name) for name in ("hardwire", "torch")}}
+    result |= {"rounds": options.rounds, "epochs": options.epochs}
     for batch in options.batches:
-        found: dict[str, list[float]] = {"eager": [], "compiled": [], "hgq2": []}
-        for _ in range(options.rounds):
-            found["eager"] += ours(x, y, batch, options.epochs + 2, False)
-            found["compiled"] += ours(x, y, batch, options.epochs + 2, True)
-            if options.peer_hgq2:
-                found["hgq2"] += peers(options.peer_hgq2, data, batch, options.epochs + 2)
-        row: dict[str, Any] = {"batch": batch, "events": len(x)}
-        row |= {name: statistics.median(times) for name, times in found.items() if times}
+        rest = [str(batch), "--epochs", str(options.epochs + SKIPPED)]
+        commands = {way: [sys.executable, __file__, "--only", way, "--batches", *rest] for way in WAYS}
         if options.peer_hgq2:
-            row |= {f"{name} / hgq2": row[name] / row["hgq2"] for name in ("eager", "compiled")}
+            commands["hgq2"] = [options.peer_hgq2, str(PEER), "time", str(data), "--batch", *rest]
+        found: dict[str, list[list[float]]] = {name: [] for name in commands}
+        for _ in range(options.rounds):
+            for name, command in commands.items():
+                found[name].append(seconds(command))
+        row: dict[str, Any] = {"batch": batch, "events": len(x)}
+        row |= {name: statistics.median(t for run in runs for t in run[SKIPPED:]) for name, runs in found.items()}
+        if options.peer_hgq2:
+            row |= {f"{name} / hgq2": row[name] / row["hgq2"] for name in WAYS}
+        row |= {f"{name} start": statistics.median(run[0] for run in runs) - row[name] for name, runs in found.items()}
         result["rows"].append(row)
         print(", ".join(f"{k} {v:.3f}" if isinstance(v, float) else f"{k} {v}" for k, v in row.items()), flush=True)
     if options.json:

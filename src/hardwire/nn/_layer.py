@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from hardwire.nn.quantisers import Quantiser
+from hardwire.nn.quantisers._base import Code
 from hardwire.nn.work import Casts, Work
 
 
@@ -56,13 +57,11 @@ def quantised(quantiser: Quantiser | None, x: Tensor) -> Tensor:
 
 
 def cast(
-    layer: str, quantiser: Quantiser | None, count: int, times: int = 1, bits: Tensor | None = None
+    layer: str, quantiser: Quantiser | None, count: int, times: int = 1, code: Code | None = None
 ) -> Iterator[Casts]:
-    """Work of an input quantiser of `count` values a position; `bits` are its own, where they are known already."""
+    """Work of an input quantiser of `count` values a position; `code` is its own, where it is known already."""
     if quantiser is not None:
-        grid = quantiser.grid()
-        bits = quantiser.bits() if bits is None else bits
-        yield Casts(layer, bits, grid.lo < 0, grid.rounding, grid.overflow, count, times)
+        yield Casts(layer, *(code or quantiser.code()), count, times)
 
 
 def fractional_bits(quantiser: Quantiser | None, like: Tensor) -> Tensor:

@@ -152,14 +152,14 @@ class Sums(Layer):
             weight = quantised(self.weight_quantiser, self._folded())
             fraction = fractional_bits(self.weight_quantiser, weight)
         given = self.input_quantiser
-        bits = None if given is None else given.bits()
+        code = None if given is None else given.code()
         yield Products(
             name,
             self.rows(weight),
             self.rows(bits_of(self.weight_quantiser, weight)),
             self.rows(fraction),
-            weight.new_full((1, 1), 16.0) if bits is None else self.spread(bits),
+            weight.new_full((1, 1), 16.0) if code is None else self.spread(code.bits),
             self.positions,
         )
-        yield from cast(name, given, self.values, self.places, bits)
+        yield from cast(name, given, self.values, self.places, code)
         yield from cast(name, self.output_quantiser, self._outputs, self.positions)

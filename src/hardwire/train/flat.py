@@ -49,12 +49,14 @@ class Flat:
             assert flat.grad is not None
             flat.grad.zero_()
 
-    def add(self, gradients: Iterable[Tensor | None], weight: float = 1.0) -> None:
-        """Add `weight` times what `join` gave to the gradients."""
-        for flat, gradient in zip(self.flats, gradients, strict=True):
-            if gradient is not None:
-                assert flat.grad is not None
-                flat.grad.add_(gradient, alpha=weight)
+    def sum(self, terms: Iterable[tuple[float, Iterable[Tensor | None]]]) -> None:
+        """Make the gradients the sum of weights times what `join` gave."""
+        self.clear()
+        for weight, gradients in terms:
+            for flat, gradient in zip(self.flats, gradients, strict=True):
+                if weight and gradient is not None:
+                    assert flat.grad is not None
+                    flat.grad.add_(gradient, alpha=weight)
 
     def __enter__(self) -> Flat:
         return self

@@ -3,27 +3,16 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from typing import Any
 
-import torch
 from torch import nn
 
 from hardwire.errors import TrainingError
 from hardwire.nn import Layer
 from hardwire.nn.quantisers import Quantiser
+from hardwire.train.optimisers import OPTIMISERS, Optimiser
 from hardwire.train.schedules import SCHEDULES
-
-Optimiser = Any
-"""A `torch.optim.Optimizer`."""
-
-OPTIMISERS: dict[str, Callable[..., Optimiser]] = {
-    "adam": lambda groups, rate: torch.optim.Adam(groups, lr=rate, fused=True),
-    "adamw": lambda groups, rate: torch.optim.AdamW(groups, lr=rate, fused=True),
-    "sgd": lambda groups, rate: torch.optim.SGD(groups, lr=rate, momentum=0.9, nesterov=True, fused=True),
-}
-"""By the name that `Options.optimiser` takes."""
 
 
 def width_parameters(model: nn.Module) -> list[nn.Parameter]:

@@ -22,8 +22,19 @@ from hardwire.train.losses import Loss
 
 _ONE_GRAPH = "isolate_recompiles" in inspect.signature(torch.compile).parameters
 """Whether this PyTorch compiles gradients into a graph."""
-_OWN: dict[str, Any] = {"options": {"size_asserts": False}, **({"isolate_recompiles": True} if _ONE_GRAPH else {})}
+_CODE = ("NOT_PRESENT_IN_GENERIC_DICT", "CLOSURE_MATCH", "BUILTIN_MATCH", "CLASS_MATCH", "MODULE_MATCH")
+"""Kinds of PyTorch's guards on code."""
+
+
+def _of_data(guards: Sequence[Any]) -> list[bool]:
+    """Which guards are looked at before each step: not those on code, which no run changes; they are most of them."""
+    return [guard.guard_type not in _CODE for guard in guards]
+
+
+_OWN: dict[str, Any] = {"options": {"size_asserts": False}}
 """Compilation that what other runs have compiled has no part in."""
+if _ONE_GRAPH:
+    _OWN = {"options": {**_OWN["options"], "guard_filter_fn": _of_data}, "isolate_recompiles": True}
 
 
 class Step:
@@ -91,12 +102,8 @@ class CompiledStep(Step):
                 self.run.say(f"a step of this model is compiled in parts, for it is no single graph: {reason}")
                 self.whole = None
                 return super().__call__(x, y, rows)
-        weights = [c.weigh(self.run, float(price)) for c, price in zip(self.priced, prices, strict=True)]
-        self.flat.clear()
-        self.flat.add(gradients[0])
-        for weight, gradient in zip(weights, gradients[1:], strict=True):
-            if weight:
-                self.flat.add(gradient, weight)
+        weights = (c.weigh(self.run, float(price)) for c, price in zip(self.priced, prices, strict=True))
+        self.flat.sum(zip((1.0, *weights), gradients, strict=True))
         return loss
 
     def forward(self, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:

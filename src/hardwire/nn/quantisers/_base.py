@@ -53,6 +53,17 @@ class Taken(NamedTuple):
     """Gradient of `y` by the values; None is 1."""
 
 
+class Code(NamedTuple):
+    """What a quantiser's codes are, shaped like its granules: what bringing values to it costs by."""
+
+    bits: Tensor
+    """Differentiable where they are learnt."""
+    signed: Tensor
+    """Whether some are below zero."""
+    rounding: Rounding
+    overflow: Overflow
+
+
 Limits = tuple[Tensor, Tensor, Overflow]
 """Lowest and highest code, and what happens beyond."""
 
@@ -132,6 +143,11 @@ class Quantiser(nn.Module):
     @abstractmethod
     def bits(self) -> Tensor:
         """Bits of a code, differentiable where they are learnt, shaped like the granules; 0 where nothing is kept."""
+
+    def code(self) -> Code:
+        """Return what the codes are now."""
+        grid = self.grid()
+        return Code(self.bits(), grid.lo < 0, grid.rounding, grid.overflow)
 
     def estimating(self) -> Estimator | None:
         """Return the estimator in training; in evaluation every rounding is exact."""

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from hardwire.errors import ModelError
 from hardwire.fixed import Overflow, Rounding
 from hardwire.nn.arithmetic import Grid, exported, rounded, through
-from hardwire.nn.quantisers._base import Granularity, Quantiser, WeightQuantiser, granules, learnt
+from hardwire.nn.quantisers._base import Code, Granularity, Quantiser, WeightQuantiser, granules, learnt
 from hardwire.nn.quantisers.estimators import STRAIGHT, Estimator
 from hardwire.nn.quantisers.ranges import Tracker, Widest, extent
 
@@ -177,7 +177,11 @@ class LearnedRange(Quantiser):
 
     def bits(self) -> Tensor:
         """Bits of a code; a bit more of fraction is a bit more of code while there is one."""
+        return self.code().bits
+
+    def code(self) -> Code:
+        """Return bits and signs of one look at the range."""
         with torch.no_grad():
             _, size, signed = self._type()
             used = size + signed
-        return through(self.f, used, used.sign())
+        return Code(through(self.f, used, used.sign()), signed > 0, self.rounding, self.overflow)

@@ -10,6 +10,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from hardwire.train.losses import Metric
+from hardwire.train.optimisers import Optimiser
 from hardwire.train.options import Options
 
 
@@ -18,7 +19,7 @@ class Run:
     """A run as it stands; callbacks read all of it and may set `stop`, `why`, `kept`, `metrics` and `loss_share`."""
 
     model: nn.Module
-    optimiser: Any
+    optimiser: Optimiser
     options: Options
     metric: Metric
     train: tuple[Tensor, Tensor]
