@@ -85,11 +85,12 @@ def ours(x: Any, y: Any, batch: int, epochs: int, compile: bool) -> list[float]:
     return times.seconds
 
 
-def seconds(command: list[str], cache: str) -> list[float]:
-    """CPU seconds of each epoch that a process prints; what it compiles it keeps in `cache`, and compiles by itself."""
+def run(command: list[str], cache: str) -> tuple[list[float], dict[str, str]]:
+    """CPU seconds of each epoch and versions, as a process prints them; it compiles by itself, and into `cache`."""
     environment = {**os.environ, "TORCHINDUCTOR_CACHE_DIR": cache, "TORCHINDUCTOR_COMPILE_THREADS": "1"}
     done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True, env=environment)
-    return [json.loads(line)["cpu_s"] for line in done.stdout.splitlines() if line.startswith("{")]
+    *epochs, last = [json.loads(line) for line in done.stdout.splitlines() if line.startswith("{")]
+    return [row["cpu_s"] for row in epochs], last["versions"]
 
 
 def main() -> None:
@@ -108,14 +109,16 @@ def main() -> None:
     if options.only:
         for found in ours(x, y, options.batches[0], options.epochs, options.only == "compiled"):
             print(json.dumps({"cpu_s": found}), flush=True)
+        print(json.dumps({"versions": {name: version(name) for name in ("hardwire", "torch")}}), flush=True)
         return
     if hasattr(os, "sched_setaffinity"):  # Inherited by the processes; one core is what keeps them to one thread each.
         os.sched_setaffinity(0, {max(os.sched_getaffinity(0))})
     data = Path("build") / "epoch_time.npz"
     data.parent.mkdir(exist_ok=True)
     np.savez(data, x_train=x, y_train=y)
-    result: dict[str, Any] = {"rows": [], "versions": {name: version(name) for name in ("hardwire", "torch")}}
-    result |= {"rounds": options.rounds, "epochs": options.epochs}
+    call = f"python benchmarks/epoch_time.py --rounds {options.rounds} --epochs {options.epochs}"
+    result: dict[str, Any] = {"command": call + " --peer-hgq2 PYTHON" * bool(options.peer_hgq2), "versions": {}}
+    result["rows"] = []
     for batch in options.batches:
         rest = [str(batch), "--epochs", str(options.epochs + SKIPPED)]
         commands = {way: [sys.executable, __file__, "--only", way, "--batches", *rest] for way in WAYS}
@@ -125,7 +128,9 @@ def main() -> None:
         with tempfile.TemporaryDirectory() as cache:
             for _ in range(options.rounds):
                 for name, command in commands.items():
-                    found[name].append(seconds(command, cache))
+                    epochs, versions = run(command, cache)
+                    found[name].append(epochs)
+                    result["versions"] |= versions
         row: dict[str, Any] = {"batch": batch, "events": len(x)}
         row |= {name: statistics.median(t for run in runs for t in run[SKIPPED:]) for name, runs in found.items()}
         if options.peer_hgq2:

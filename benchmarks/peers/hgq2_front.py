@@ -12,7 +12,8 @@ accuracy and EBOPs is kept, by their own `ParetoFront`. It writes OUT/ckpt/*.ker
 `finish` makes checkpoints ready for alkaid, OUT/NAME.keras and OUT/NAME.json: as they were validated, or with ranges
 traced on the training and validation rows as HGQ2's documentation asks, whichever costs less by alkaid at an accuracy
 that is no lower. Ranges of biases are left as they are: to trace them moves their least bit and with it their values,
-which takes 0.01 to 0.13 of accuracy from small networks. `time` prints seconds of every epoch as a JSON line each.
+which takes 0.01 to 0.13 of accuracy from small networks. `time` prints seconds of every epoch as a JSON line each,
+and versions as the last.
 """
 
 import argparse
@@ -238,6 +239,7 @@ def measure(options):
         verbose=0,
         callbacks=[Clock()],
     )
+    print(json.dumps({"versions": {name: version(name) for name in VERSIONS}}), flush=True)
 
 
 def write(path, found):
