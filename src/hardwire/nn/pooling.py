@@ -86,12 +86,12 @@ class Sum(Layer):
         """Yield the adders, of terms of average bits, and the rounding of the terms."""
         name, ones = type(self).__name__, torch.ones(1, self.terms)
         given = self.input_quantiser
-        bits = None if given is None else given.bits()
-        mean = torch.full((1, 1), 16.0) if bits is None else bits.mean().reshape(1, 1)
+        code = None if given is None else given.code()
+        mean = torch.full((1, 1), 16.0) if code is None else code.bits.mean().reshape(1, 1)
         yield Products(name, ones, ones, torch.zeros_like(ones), mean, self.sums)
-        if bits is not None:
-            count = bits.numel()
-            yield from cast(name, given, count, max(1, self.terms * self.sums // count), bits)
+        if code is not None:
+            count = code.bits.numel()
+            yield from cast(name, given, count, max(1, self.terms * self.sums // count), code)
 
     def extra_repr(self) -> str:
         """The axis."""
