@@ -14,7 +14,7 @@ import hardwire as hw
 from hardwire import nn
 from hardwire.errors import TrainingError
 from hardwire.nn.quantisers import Fixed, LearnedStep
-from hardwire.train import Options, fit, pruning
+from hardwire.train import EarlyStopping, Metric, Options, fit, pruning
 from hardwire.train.pruning import (
     Cubic,
     Held,
@@ -215,6 +215,21 @@ def test_a_run_that_stopped_goes_on_with_its_masks(tmp_path):
     assert history.resumed == 2
     assert same_weights(whole, fresh)
     assert int((method.masks["0"] == 0).sum()) > 0
+
+
+def test_the_best_epoch_that_is_kept_is_a_pruned_one():
+    told = Metric("told", lambda outputs, targets: -float(len(told_so_far)))
+    told_so_far = []
+
+    class _Told(hw.train.Callback):
+        def after_epoch(self, run):
+            told_so_far.append(run.epoch)  # every epoch is told to be worse than the one before
+
+    model = dense()
+    history = _fit(model, EarlyStopping(None), Weights(0.7, Cubic(0.0, 0.6)), _Told(), metric=told)
+    assert history.best()["epoch"] == 1
+    assert history.kept == 4
+    assert sparsity(model) >= 0.7
 
 
 def test_lottery_tickets_rewind(tmp_path):
