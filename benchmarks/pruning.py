@@ -120,6 +120,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--batch", type=int, default=512)
     parser.add_argument("--rate", type=float, default=0.01)
     parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--split", type=int, default=0, help="seed of the cut into training, validation and test jets")
     parser.add_argument("--sparsity", type=float, default=0.9)
     parser.add_argument("--lottery", type=int, default=0, metavar="ROUNDS", help="a lottery ticket too")
     parser.add_argument("--only", nargs="*", metavar="NAME", help="methods that begin so, and the unpruned")
@@ -133,7 +134,7 @@ def main(arguments: list[str] | None = None) -> int:
     from hardwire.train.tasks.jets import task
 
     torch.set_num_threads(1)
-    data = task(0)
+    data = task(0, options.split)
     methods = _methods(data, options.sparsity)
     if options.lottery:
 
@@ -146,13 +147,11 @@ def main(arguments: list[str] | None = None) -> int:
         methods[f"lottery ticket, {options.lottery} rounds"] = ticket
     rows: list[dict[str, Any]] = []
     controls: dict[tuple[str, int], Any] = {}
+    only = tuple(options.only or ())
+    wanted = (UNPRUNED, *only, *(LONGER for one in only if one.startswith("trained")))
     for name, train in methods.items():
         longer = name.startswith(LONGER[:8])
-        if (
-            options.only
-            and name not in (UNPRUNED, LONGER if longer else "")
-            and not name.startswith(tuple(options.only))
-        ):
+        if options.only and not name.startswith(wanted):
             continue
         for seed in range(options.seeds):
             how = Options(epochs=options.epochs, batch=options.batch, rate=options.rate, seed=seed)
@@ -162,7 +161,7 @@ def main(arguments: list[str] | None = None) -> int:
             if name in (UNPRUNED, LONGER):
                 controls[name, seed] = model
             control = controls[LONGER if longer else UNPRUNED, seed]
-            rows.append({**_row(name, model, data, control, seed), "cpu_seconds": seconds})
+            rows.append({**_row(name, model, data, control, seed), "split": options.split, "cpu_seconds": seconds})
         print(_line([row for row in rows if row["method"] == name]), flush=True)
         if options.json:
             told = {"sparsity": options.sparsity, "torch": str(torch.__version__), "training": how.as_dict()}
