@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 import torch
@@ -58,7 +59,7 @@ def trained(compile: bool, callbacks: Sequence[Callback], scheme: nn.Scheme | No
     history = fit(
         model, TRAIN, VALID, replace(OPTIONS, compile=compile), callbacks=callbacks, progress=lambda t: said.append(t)
     )
-    return model, history, [text for text in said if "in parts" in text]
+    return model, history, [text for text in said if "compiled apart" in text]
 
 
 def same(one: tuple, other: tuple) -> None:
@@ -87,7 +88,9 @@ def test_one_graph_gives_the_gradients_of_an_eager_step(name: str, traced_only: 
 
 
 def test_a_callback_or_a_model_that_is_no_graph_is_compiled_in_parts(traced_only: None) -> None:
-    same(trained(True, [Small(), Ramp(Ebops(), 1e-3, 1e-1)]), trained(False, [Small(), Ramp(Ebops(), 1e-3, 1e-1)]))
+    parts = trained(True, [Small(), Ramp(Ebops(), 1e-3, 1e-1)])
+    assert "the terms of Small" in parts[2][0]
+    same(parts, trained(False, [Small(), Ramp(Ebops(), 1e-3, 1e-1)]))
     # Whether the warm-up is over is read from a tensor.
     scheme = nn.Scheme.learned(5.0, warmup=3)
     parts = trained(True, [Ramp(Ebops(), 1e-3, 1e-1)], scheme)
@@ -162,3 +165,25 @@ def test_a_run_that_fails_leaves_parameters_of_their_own() -> None:
     with pytest.raises(KeyboardInterrupt):
         fit(model, TRAIN, VALID, OPTIONS, callbacks=[Fails()])
     assert all(p.untyped_storage().nbytes() == p.numel() * 4 and p.grad is None for p in model.parameters())
+
+
+@pytest.mark.slow
+def test_a_compiled_run_that_is_cut_off_resumes_to_the_same_bits(tmp_path: Path) -> None:
+    class Stops(Callback):
+        def __init__(self, step: int) -> None:
+            self.step = step
+
+        def after_step(self, run: Run) -> None:
+            if run.step == self.step:
+                raise KeyboardInterrupt
+
+    def train(folder: Path, step: int) -> torch.nn.Module:
+        model = dense(1, dropout=0.1)
+        callbacks = [Ramp(Ebops(), 1e-3, 1e-1), Stops(step)]
+        fit(model, TRAIN, VALID, replace(OPTIONS, compile=True), callbacks=callbacks, folder=folder)
+        return model
+
+    whole = train(tmp_path / "whole", -1)
+    with pytest.raises(KeyboardInterrupt):
+        train(tmp_path / "cut", 15)
+    assert same_weights(whole, train(tmp_path / "cut", -1))

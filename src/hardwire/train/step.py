@@ -81,8 +81,13 @@ class CompiledStep(Step):
         self.priced = [callback for callback in self.callbacks if callback.priced is not None]
         self.traced = [callback for callback in self.callbacks if callback.traced]
         self.parameters = [parameter for parts in flat.parts for parameter in parts]
-        self.whole = None
-        if _ONE_GRAPH and len(self.priced) + len(self.traced) == len(self.callbacks):
+        self.whole: Any = None
+        others = [type(c).__name__ for c in self.callbacks if c not in self.priced and c not in self.traced]
+        if others or not _ONE_GRAPH:
+            self._in_parts(
+                f"no graph has the terms of {', '.join(others)}" if others else f"PyTorch {torch.__version__}"
+            )
+        else:
             self.whole = torch.compile(self._whole, fullgraph=True, dynamic=False, **_OWN)
         self.parts = torch.compile(super().forward, **_OWN)
 
@@ -98,13 +103,15 @@ class CompiledStep(Step):
             try:
                 loss, prices, gradients = self.whole(x, y, rows)
             except torch._dynamo.exc.TorchDynamoException as error:
-                reason = str(error).strip().splitlines()[0]
-                self.run.say(f"a step of this model is compiled in parts, for it is no single graph: {reason}")
-                self.whole = None
+                self._in_parts(str(error).strip().splitlines()[0])
                 return super().__call__(x, y, rows)
         weights = (c.weigh(self.run, float(price)) for c, price in zip(self.priced, prices, strict=True))
         self.flat.sum(zip((1.0, *weights), gradients, strict=True))
         return loss
+
+    def _in_parts(self, reason: str) -> None:
+        self.whole = None
+        self.run.say(f"forward pass and loss are compiled apart from the rest of a step: {reason}")
 
     def forward(self, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
         """Outputs and loss, compiled by themselves."""
