@@ -164,7 +164,8 @@ def main(arguments: list[str] | None = None) -> int:
             rows.append({**_row(name, model, data, control, seed), "split": options.split, "cpu_seconds": seconds})
         print(_line([row for row in rows if row["method"] == name]), flush=True)
         if options.json:
-            told = {"sparsity": options.sparsity, "torch": str(torch.__version__), "training": how.as_dict()}
+            training = {name: value for name, value in how.as_dict().items() if name != "seed"}
+            told = {"sparsity": options.sparsity, "torch": str(torch.__version__), "training": training}
             options.json.write_text(json.dumps({**told, "rows": rows}, indent=1) + "\n")
     return 0
 
