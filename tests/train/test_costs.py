@@ -10,7 +10,7 @@ import hardwire as hw
 from hardwire import nn
 from hardwire.errors import HardwireError
 from hardwire.fixed import Overflow, Rounding
-from hardwire.nn.work import Casts, Lookups, Products
+from hardwire.nn.work import Casts, Lookups, Multiplications, Products
 from hardwire.solver.csd import csd_weight
 from hardwire.train.costs import Cost, Cycles, Ebops, Luts, Nanoseconds
 from hardwire.train.costs._adders import digits_of
@@ -159,3 +159,14 @@ def test_estimates_are_near_the_compilers(family: str):
     design = hw.compile(model, example=x[:1].numpy(), target=family)
     assert Luts(family)(model).item() == pytest.approx(design.circuit.estimate()["lut"], rel=0.25)
     assert Cycles(family)(model).item() == pytest.approx(design.circuit.latency, abs=1.5)
+
+
+def test_sums_of_computed_products_take_adders():
+    luts = Luts("xcup-vu13p")
+    left, right = torch.tensor([6.0], requires_grad=True), torch.tensor([5.0])
+    assert luts.multiplications(Multiplications("product", left, right, 8)).item() == 0.0
+    summed = luts.multiplications(Multiplications("product", left, right, 8, added=7.0))
+    assert summed.item() == 7 * (6 + 5)
+    summed.backward()
+    assert left.grad.item() == 7.0
+    assert luts.multiplications(Multiplications("product", torch.zeros(1), right, 8, added=7.0)).item() == 0.0

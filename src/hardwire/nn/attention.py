@@ -120,8 +120,9 @@ class MultiheadAttention(Layer):
             bits_of(quantiser, like) for quantiser in (self.query_quantiser, self.key_quantiser, self.value_quantiser)
         )
         pairs = self.queries * self.keys
-        yield Multiplications(name, q, k, self.embed_dim, pairs)
-        yield Multiplications(name, self.softmax.output_quantiser.bits(), v, self.embed_dim, pairs)
+        yield Multiplications(name, q, k, self.embed_dim, pairs, self.embed_dim - self.num_heads)
+        mixed = self.embed_dim * (self.keys - 1) / self.keys
+        yield Multiplications(name, self.softmax.output_quantiser.bits(), v, self.embed_dim, pairs, mixed)
         for quantiser, places in (
             (self.query_quantiser, self.queries),
             (self.key_quantiser, self.keys),

@@ -50,6 +50,8 @@ class Multiplications:
     right_bits: Tensor
     count: int
     times: int = 1
+    added: float = 0.0
+    """Additions of two of them, a position; an average where sums go over positions."""
 
 
 @dataclass(frozen=True)

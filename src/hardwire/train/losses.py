@@ -67,10 +67,14 @@ def area_under_curve(scores: np.ndarray, positives: np.ndarray) -> float:
 
 
 def auc(outputs: Tensor, targets: Tensor) -> float:
-    """Area under the ROC curve; with a column a class the mean over the classes, each against the rest."""
-    scores, wanted = outputs.detach().double().cpu().numpy(), targets.cpu().numpy()
-    if scores.ndim == 1 or scores.shape[-1] == 1:
-        return area_under_curve(scores.reshape(-1), wanted.reshape(-1) > 0)
+    """Area under the ROC curve; with a column of logits a class the mean over the classes, each against the rest.
+
+    A class's score is then its probability: a logit alone has no scale that rows share.
+    """
+    values, wanted = outputs.detach().double().cpu(), targets.cpu().numpy()
+    if values.ndim == 1 or values.shape[-1] == 1:
+        return area_under_curve(values.reshape(-1).numpy(), wanted.reshape(-1) > 0)
+    scores = values.log_softmax(-1).numpy()
     return float(np.mean([area_under_curve(scores[:, k], wanted == k) for k in range(scores.shape[1])]))
 
 

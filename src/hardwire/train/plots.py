@@ -78,7 +78,7 @@ def _over_cost(
         axes.xaxis.set_minor_formatter(FuncFormatter(lambda value, _: ""))
         axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.0f}"))
     axes.set_title(f"{metric.replace('_', ' ')} over cost")
-    axes.set_xlabel(f"{cost}, estimated")
+    axes.set_xlabel(cost)
     axes.legend(loc="lower right")
 
 

@@ -58,11 +58,12 @@ class Luts(Cost):
         return ((work.output_bits * at(luts, work.address_bits) + summed) * live).sum()
 
     def multiplications(self, work: Multiplications) -> Tensor:
-        """Partial products; none where the target makes such a product of multiplier blocks."""
+        """Partial products, none where the target makes such a product of multiplier blocks, and the sums of them."""
         left, right = work.left_bits.mean(), work.right_bits.mean()
+        sums = (left + right + self.target.costs.adder_overhead) * work.added * (left * right).sign()
         if float(torch.minimum(left.detach(), right.detach())) >= self.target.costs.dsp_least:
-            return torch.zeros(())
-        return self.target.costs.product_luts * left * right * work.count
+            return sums
+        return self.target.costs.product_luts * left * right * work.count + sums
 
     def casts(self, work: Casts) -> Tensor:
         """Logic of ReLU, of saturation, and of roundings that no bias holds."""

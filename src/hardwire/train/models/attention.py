@@ -10,7 +10,10 @@ from hardwire.train.tables import RecipeError
 
 
 class Block(nn.Module):
-    """Attention and a small dense network, each added to what it reads; no normalisation, as widths are learnt."""
+    """Attention and a small dense network, each added to what it reads; no normalisation, as widths are learnt.
+
+    With `wide` 0 there is no dense network, but a ReLU.
+    """
 
     def __init__(self, dim: int, heads: int, wide: int, scheme: Scheme) -> None:
         super().__init__()
@@ -19,13 +22,15 @@ class Block(nn.Module):
             self.attention = nn.MultiheadAttention(dim, heads, batch_first=True)
         else:
             self.attention = MultiheadAttention(dim, heads, scheme=scheme)
-        self.dense = nn.Sequential(Dense(dim, wide, scheme=scheme), nn.ReLU(), Dense(wide, dim, scheme=scheme))
+        self.dense: nn.Module | None = None
+        if wide:
+            self.dense = nn.Sequential(Dense(dim, wide, scheme=scheme), nn.ReLU(), Dense(wide, dim, scheme=scheme))
 
     def forward(self, x: Tensor) -> Tensor:
         """Return (batch, elements, dim)."""
         y = x.to(torch.float32) if isinstance(self.attention, nn.MultiheadAttention) else x
         x = x + self.attention(y, y, y, need_weights=False)[0]
-        return x + self.dense(x)
+        return x.relu() if self.dense is None else x + self.dense(x)
 
 
 class AttentionSets(nn.Module):
@@ -66,7 +71,7 @@ def model(
     wide: int = 16,
     whole: tuple[int, ...] = (16,),
 ) -> nn.Module:
-    """`dim` is the width of an element, `wide` of the dense layer behind the attention.
+    """`dim` is the width of an element, `wide` of the dense layer behind the attention, 0 for none.
 
     Raises `RecipeError` for rows that are no sets, (elements, features).
     """

@@ -3,6 +3,10 @@
 Gluon and quark jets are the background and all that is trained on; top, W and Z jets are the anomalies of the test.
 The model's one output is the score itself, how badly it reconstructs a jet; training makes it small for background
 (as in Govorkova et al., Nature Machine Intelligence 4 (2022) 154, on Level-1 events).
+
+What a figure is worth here: float autoencoders of 8 to 16 neurons reach an area of 0.65 to 0.72, by seed; the sum of
+the standardised features' magnitudes, which learns nothing, 0.69; a cut on the jet's mass, which knows what is
+looked for, 0.76.
 """
 
 from __future__ import annotations
