@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -15,6 +15,7 @@ from hardwire.design import EMULATOR, Design, module_name, needs_circuit
 from hardwire.errors import ContractError, ModelError
 from hardwire.fixed import FixedType, Ints
 from hardwire.implement import rescheduled_report
+from hardwire.ir.ops import OpCode
 from hardwire.ir.program import Kernel, Program
 from hardwire.layers._lowering import lower
 from hardwire.layers.softmax import largest_error
@@ -42,6 +43,9 @@ _SPARE_VALUES = 2_000
 
 _SPARE_GAIN = 0.99
 """Fewer LUTs than this share make up for the registers that the looser graph takes more."""
+
+_LEVELS = (3, 4, 5, 6, 8)
+"""Levels of adders that are tried for sums of tables on targets whose adders take tables in."""
 
 PortTypes = str | FixedType | Sequence[str | FixedType] | Mapping[str, str | FixedType]
 """One type for all inputs (or outputs), one for each in order, or by their names."""
@@ -201,25 +205,36 @@ def retarget(design: Design, target: str | Target) -> Design:
 def _built(program: Program, part: Target, options: Mapping[str, Any], say: Progress) -> Hardware:
     """Solve and schedule the program."""
     flat, matrices = _flattened(program, part, options, say)
-    other = flat
-    if matrices == 1 and len(flat.flat) <= _SPARE_VALUES:
-        other, _ = _flattened(program, part, options, lambda _text: None, spare=1)
+    others: Iterable[Program] = ()
+    if len(flat.flat) <= _SPARE_VALUES:
+        if matrices == 1:
+            others = (_flattened(program, part, options, _quiet, spare=1)[0],)
+        elif part.taken_in and np.any(flat.flat.op == OpCode.TABLE):
+            others = (_flattened(program, part, options, _quiet, levels=n)[0] for n in _LEVELS)
     say("scheduling")
     circuit = _scheduled(flat, part, options)
-    if _luts(other, part) < _SPARE_GAIN * _luts(flat, part):
-        # The last stage may have room for a level more: fewer adders there, and no cycle later.
+    for other in others:
+        if _luts(other, part) >= _SPARE_GAIN * _luts(flat, part):
+            continue
+        # Stages may have room for a level more: fewer adders there, and no cycle later.
         later = _scheduled(other, part, options, or_else=circuit)
-        if later.kernel is other.flat and later.latency <= circuit.latency:
-            flat, circuit = other, later
+        if later.kernel is not other.flat or later.latency > circuit.latency:
+            break
+        flat, circuit = other, later
     return Hardware(flat, circuit)
 
 
+def _quiet(_text: str) -> None:
+    """Say nothing."""
+
+
 def _flattened(
-    program: Program, part: Target, options: Mapping[str, Any], say: Progress, spare: int = 0
+    program: Program, part: Target, options: Mapping[str, Any], say: Progress, spare: int = 0, levels: int = 0
 ) -> tuple[Program, int]:
     """Solve each layer at the least depth, which costs about one per cent of the adders and saves whole cycles.
 
-    Each may take `spare` levels more. Returns the flat Program and how many matrices were solved.
+    Each may take `spare` levels more, a sum of tables `levels` in all. Returns the flat Program and how many matrices were
+    solved.
     """
     cost = FullAdderCost(part.costs.adder_overhead)
     matrices = 0
@@ -239,6 +254,7 @@ def _flattened(
         fabric=part,
         proven=_proven,
         unsigned=part.costs.carry_passes,
+        levels=levels,
     )
     return flat, matrices
 

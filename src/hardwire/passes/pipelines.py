@@ -81,12 +81,14 @@ def flatten(
     proven: Callable[[Program, Kernel], bool] | None = None,
     *,
     unsigned: bool = False,
+    levels: int = 0,
 ) -> Program:
     """Return the fully parallel form: constant multiplications solved, loops unrolled, the whole cleaned up.
 
     `progress` is told the name of each layer before it is solved. For a `fabric`, sums of tables become cheaper ones;
     they and respelt roundings to even are left alone where `proven`, of the looped Program and the flat kernel, cannot
     follow. `unsigned`: adder graphs without sign extensions, for targets whose `Costs.carry_passes`.
+    `levels`: of adders that sums of tables may take, or the least that they need if that is more.
     """
     flat = dce(unroll(program, tell_instances=True).flat)
     relaxed = relax(flat)
@@ -95,7 +97,7 @@ def flatten(
     if to_even and proven is not None and not proven(program, prepared):
         prepared = run_passes(relaxed, WITH_TIES)
     if fabric is not None and np.any(prepared.op == OpCode.TABLE):
-        combined = combine_tables(prepared, fabric)
+        combined = combine_tables(prepared, fabric, levels)
         if combined is not prepared:
             combined = run_passes(combined, CLEANUP)
             prepared = combined if proven is None or proven(program, combined) else prepared

@@ -7,7 +7,8 @@ stand) is rewritten where the target's cost says that it saves LUTs:
 - coefficients and signs go into the entries, powers of two stay shifts;
 - two tables of few bits become one of both, and an adder goes;
 - tables are moved up and down so that each needs no bit more than its entries differ by; the sum of the moves is 0, or
-  takes the neuron's bias in.
+  takes the neuron's bias in;
+- where an adder takes the table behind it in, tables are added along chains (`_chains`).
 """
 
 from __future__ import annotations
@@ -21,7 +22,9 @@ import numpy as np
 from hardwire.fixed import MAX_BITS, Ints, Rounding, width_of
 from hardwire.ir.ops import OpCode
 from hardwire.ir.program import Kernel
+from hardwire.passes._chains import chains
 from hardwire.passes._operands import operands, renumbered, uses
+from hardwire.solver import csd_weight
 
 MOST_BASE_CODES = 128
 """Codes of one value from which the proof tells functions apart; more, and it is not looked into."""
@@ -34,6 +37,11 @@ _COLUMNS = ("op", "a", "b", "c", "p", "q", "lo", "hi", "origin")
 
 class TableFabric(Protocol):
     """What a target says of tables; `targets.Target` is one."""
+
+    @property
+    def taken_in(self) -> int:
+        """Address bits of tables that an adder takes in, beside its other operand; 0 for none."""
+        ...
 
     def lookup_luts(self, entries: Ints) -> float:
         """LUTs of a table of 2^n entries, addressed by n bits."""
@@ -61,6 +69,10 @@ class _Term:
         return sum(bits for _, bits in self.sources)
 
     @property
+    def top(self) -> int:
+        return self.shift + (self.hi - self.lo).bit_length()
+
+    @property
     def lo(self) -> int:
         return int(self.entries.min())
 
@@ -69,11 +81,14 @@ class _Term:
         return int(self.entries.max())
 
 
-def combine_tables(kernel: Kernel, fabric: TableFabric) -> Kernel:
-    """Return the kernel with its sums of tables rewritten where that is cheaper on `fabric`."""
+def combine_tables(kernel: Kernel, fabric: TableFabric, levels: int = 0) -> Kernel:
+    """Return the kernel with its sums of tables rewritten where that is cheaper on `fabric`.
+
+    `levels`: of adders that a sum of tables may take, or the least that it needs if that is more.
+    """
     if not np.any(kernel.op == OpCode.TABLE):
         return kernel
-    work = _Work(kernel, fabric)
+    work = _Work(kernel, fabric, levels)
     work.absorb_roundings()
     for i in np.flatnonzero(kernel.op == OpCode.LINEAR).tolist():
         work.rewrite_sum(i)
@@ -81,9 +96,10 @@ def combine_tables(kernel: Kernel, fabric: TableFabric) -> Kernel:
 
 
 class _Work:
-    def __init__(self, kernel: Kernel, fabric: TableFabric) -> None:
+    def __init__(self, kernel: Kernel, fabric: TableFabric, levels: int) -> None:
         self.source = kernel
         self.fabric = fabric
+        self.levels = levels
         self.columns = {key: np.array(getattr(kernel, key)) for key in _COLUMNS}
         self.uses = uses(kernel)
         self.tables = list(kernel.tables)
@@ -198,8 +214,8 @@ class _Work:
         others = [(args[n], coefs[n]) for n in range(len(args)) if n not in set(own)]
         joined = self._joined([term for term in terms if term is not None])
         moved, bias = _moved(joined, int(k.p[i]))
-        for term in moved:
-            others.append((self._built(i, term), 1 << term.shift))
+        loose = int(csd_weight(np.array([coef for _, coef in others], np.int64)).sum()) + (bias != 0)
+        others += self._chained(i, moved, loose)
         self.term_arg.append(np.array([v for v, _ in others], np.int32))
         self.term_coef.append(np.array([coef for _, coef in others], np.int64))
         cols["a"][i], cols["b"][i], cols["p"][i] = self.terms, len(others), bias
@@ -255,6 +271,25 @@ class _Work:
         top = width_of(int(sum_.min()), int(sum_.max()))
         bits = max(1, top - max(x.shift, y.shift) + low)
         return x.luts + y.luts + self.fabric.small_adder_luts(bits) - joint.luts, joint
+
+    def _chained(self, before: int, terms: Sequence[_Term], others: int) -> list[tuple[int, int]]:
+        """Write tables, and chains of adders over them where these take them in; returns (value, coefficient)s."""
+        built = [self._built(before, term) for term in terms]
+        largest = sum(max(-term.lo, term.hi) << term.shift for term in terms)
+        if not self.fabric.taken_in or largest >= 1 << (MAX_BITS - 2):
+            return [(value, 1 << term.shift) for value, term in zip(built, terms, strict=True)]
+        taken_in = [term.bits <= self.fabric.taken_in for term in terms]
+        found = []
+        for first, *rest in chains([term.top for term in terms], taken_in, others, self.levels):
+            total, lo, hi, shift = built[first], terms[first].lo, terms[first].hi, terms[first].shift
+            for n in rest:
+                term = terms[n]
+                low = min(shift, term.shift)
+                p, q = shift - low, term.shift - low
+                lo, hi, shift = (lo << p) + (term.lo << q), (hi << p) + (term.hi << q), low
+                total = self.add(before, OpCode.ADD, total, built[n], p, q, lo, hi)
+            found.append((total, 1 << shift))
+        return found
 
     def _built(self, before: int, term: _Term) -> int:
         """Write the values of a term before value `before`; returns the table's id."""

@@ -18,7 +18,7 @@ from hardwire.fixed import Ints, Rounding, width_of
 from hardwire.ir.ops import OpCode
 from hardwire.ir.program import Kernel
 from hardwire.solver.cost import AdderShapes, FullAdderCost
-from hardwire.targets._facts import Facts, Floats, facts_of
+from hardwire.targets._facts import Facts, Floats, facts_of, taken_in
 
 
 @dataclass(frozen=True)
@@ -50,6 +50,8 @@ class Costs:
     """LUT sites of adders of 0, 1, 2 … bits that are made without a carry chain."""
     carry_passes: bool = False
     """Whether a bit of a carry chain takes no LUT where one of its operands is constant (`passes.offset_sums`)."""
+    taken_in: int = 0
+    """Address bits of tables that the LUTs in front of a carry chain take in, beside the adder's other operand."""
     product_luts: float = 1.0
     """LUT sites of a product that is made of LUTs, a pair of bits."""
     lone_ff: bool = False
@@ -135,6 +137,9 @@ class Target:
         ):
             at = np.isin(kernel.op, [int(c) for c in code]) & ~facts.constant
             lut[at] = rule[at]
+        if self.costs.taken_in:
+            tables, held = taken_in(kernel, facts, self.costs.taken_in)
+            lut[tables] = np.maximum(lut[tables] - held, 0.0)
         at = (kernel.op == OpCode.MUL) & ~facts.constant
         narrow = np.minimum(facts.width_a, facts.width_b)
         big = at & (narrow >= self.costs.dsp_least)
@@ -147,6 +152,11 @@ class Target:
         # Products over several blocks are summed.
         lut[big] += ((blocks - 1) * (width + extra))[big]
         return OpCosts(lut, dsp, np.zeros(len(kernel)))
+
+    @property
+    def taken_in(self) -> int:
+        """See `Costs.taken_in`."""
+        return self.costs.taken_in
 
     def lookup_luts(self, entries: Ints) -> float:
         """LUTs of a table of 2^n entries before the sum that reads it (see `Costs.lookup_luts`)."""

@@ -8,7 +8,7 @@ import numba as nb
 import numpy as np
 from numpy.typing import NDArray
 
-from hardwire.fixed import Ints
+from hardwire.fixed import Ints, Rounding
 from hardwire.ir.ops import ARITY, OpCode
 from hardwire.ir.program import Kernel, widths_of
 from hardwire.solver.cost import AdderShapes, FullAdderCost
@@ -169,6 +169,42 @@ def _varying(kernel: Kernel, chain: Floats, zeros: Ints, args: NDArray[np.int32]
     start = np.maximum(kernel.p + zeros[a], kernel.q + zeros[b])
     both = (kernel.lo[a] != kernel.hi[a]) & (kernel.lo[b] != kernel.hi[b])
     return np.where((chain > 0) & both, np.maximum(ends - start, 0), 0).astype(np.float64)
+
+
+def taken_in(kernel: Kernel, facts: Facts, bits: int) -> tuple[Ints, Floats]:
+    """Tables of at most `bits` address bits that one adder alone reads, and how many of its bits can hold theirs.
+
+    One of two tables that an adder reads; wires and single inverters on the way count as nothing.
+    """
+    args = operands(kernel)
+    users = np.bincount(args[args >= 0], minlength=len(kernel)) + np.bincount(kernel.outputs, minlength=len(kernel))
+    table = (kernel.op == int(OpCode.TABLE)) & (facts.address <= bits)
+    source = np.full(len(kernel), -1, np.int64)
+    _sources(_through(kernel, facts, args), users, table, source)
+    adders = np.flatnonzero((facts.varying > 0) & ((kernel.op == _ADD) | (kernel.op == _SUB)))
+    a, b = source[args[adders, 0]], source[args[adders, 1]]
+    a[kernel.op[adders] == _SUB] = -1  # what the chain itself takes is the minuend
+    held = np.where(b >= 0, b, a)
+    return held[held >= 0], facts.varying[adders][held >= 0]
+
+
+def _through(kernel: Kernel, facts: Facts, args: NDArray[np.int32]) -> NDArray[np.int32]:
+    """The operand that each value is but for wires and one inverter; -1 where there is none."""
+    wire = np.isin(kernel.op, [int(op) for op in (OpCode.SHL, OpCode.WRAP)])
+    wire |= (kernel.op == int(OpCode.ROUND)) & (kernel.q == int(Rounding.TRN))
+    adds = (kernel.op == _ADD) & (facts.chain == 0)
+    first, second = (facts.constant[np.maximum(args[:, side], 0)] for side in (0, 1))
+    return np.where(wire | (adds & second), args[:, 0], np.where(adds & first, args[:, 1], -1)).astype(np.int32)
+
+
+@nb.njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+def _sources(through: NDArray[np.int32], users: Ints, table: Bools, source: Ints) -> None:
+    """The table that each value is alone to read, through wires; -1 for none."""
+    for i in range(len(users)):
+        if users[i] == 1 and table[i]:
+            source[i] = i
+        elif users[i] == 1 and through[i] >= 0:
+            source[i] = source[through[i]]
 
 
 def fixed_above(kernel: Kernel) -> Ints:

@@ -13,10 +13,11 @@ _COSTS = Costs(
     dsp_bits=(25, 18),
     dsp_least=4,
     free_mux_inputs=2,
-    lookup_luts=(0.0, 0.0, 0.6, 0.6, 0.6, 0.6, 2.0, 4.0),
+    lookup_luts=(0.0, 1.0, 1.0, 1.0, 1.0, 1.0, 2.0, 3.0),
     # A LUT in front of a chain holds an operand's logic too: small adders between tables come nearly free.
     small_adders=(0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0),
     carry_passes=True,
+    taken_in=5,
 )
 _SPEED_1 = Delays(
     overhead=1.2,

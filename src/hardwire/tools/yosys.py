@@ -103,6 +103,8 @@ def synthesise(
         *(f"read_verilog {_quoted(name)}" for name in sources),
         f"hierarchy -check -top {top}",
         "proc",
+        # Else a table takes the register in front of its address behind its data, away from the adder that reads it.
+        *([] if bram else ["memory_map -rom-only"]),
         "flatten",
         "opt",
         "wreduce",
