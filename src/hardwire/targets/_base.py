@@ -236,7 +236,9 @@ class Target:
     def _round_luts(self, kernel: Kernel, facts: Facts) -> Floats:
         looks = _rounding_looks(kernel)
         chain = facts.width + self.costs.adder_overhead + _tree_luts(looks, self.lut_size) * (looks > 1)
-        return np.where(kernel.q == Rounding.TRN, 0.0, chain)
+        # Half-up adds a constant.
+        free = (kernel.q == Rounding.TRN) | ((kernel.q == Rounding.RND) & self.costs.carry_passes)
+        return np.where(free, 0.0, chain)
 
     def _round_ns(self, kernel: Kernel, facts: Facts) -> Floats:
         d, looks = self.delays, _rounding_looks(kernel)
