@@ -24,11 +24,12 @@ class Fitted:
     tie: float
     """LUTs a bit of a value that is rounded otherwise than half up or down, which the bias does for nothing."""
     small: float
-    """LUTs of one output bit of a table with two address bits or more, but fewer than a LUT's inputs."""
+    """LUTs of one output bit of a table with two address bits or more, but fewer than a LUT's inputs; with its adder
+    where that takes it in."""
     full: float
     """LUTs of one output bit of a table with as many address bits as a LUT's inputs; each more doubles them."""
     summed: float
-    """LUTs a bit of the adders that sum tables."""
+    """LUTs a bit of the adders that sum tables, or, where these take their tables in, sum chains of them."""
 
 
 FAMILIES: dict[str, Fitted] = {
@@ -41,9 +42,9 @@ FAMILIES: dict[str, Fitted] = {
         clamp=0.813,
         saturate=1.0,
         tie=1.0,
-        small=0.6,
-        full=1.5,
-        summed=1.0,
+        small=1.1,
+        full=2.3,
+        summed=0.7,
     ),
     "ecp5": Fitted(
         shared=1.029,

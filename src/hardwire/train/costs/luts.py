@@ -49,12 +49,13 @@ class Luts(Cost):
     def lookups(self, work: Lookups) -> Tensor:
         """LUTs of each bit out, and adders that grow as a row is summed; small tables are packed (`_packing`)."""
         live = (work.address_bits.detach() > 0) & (work.output_bits.detach() > 0)
-        luts, adders = curves(self.target.lut_size, self.fitted.small, self.fitted.full)
+        taken_in = self.target.taken_in
+        luts, adders = curves(self.target.lut_size, taken_in, self.fitted.small, self.fitted.full)
         number = live.sum(-1, keepdim=True).clamp(min=1)
         grown = 0.5 * torch.log2(number.to(work.output_bits.dtype)) + self.target.costs.adder_overhead
-        summed = (
-            at(adders, work.address_bits) * (work.output_bits + grown) * (self.fitted.summed * (number - 1) / number)
-        )
+        # Adders that take their table in cost what they hold beside it: the sums of chains.
+        width = grown if taken_in else work.output_bits + grown
+        summed = at(adders, work.address_bits) * width * (self.fitted.summed * (number - 1) / number)
         return ((work.output_bits * at(luts, work.address_bits) + summed) * live).sum()
 
     def multiplications(self, work: Multiplications) -> Tensor:
