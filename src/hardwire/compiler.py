@@ -233,8 +233,8 @@ def _flattened(
 ) -> tuple[Program, int]:
     """Solve each layer at the least depth, which costs about one per cent of the adders and saves whole cycles.
 
-    Each may take `spare` levels more, a sum of tables `levels` in all. Returns the flat Program and how many matrices were
-    solved.
+    Each may take `spare` levels more, a sum of tables `levels` in all. Returns the flat Program and the number of
+    matrices.
     """
     cost = FullAdderCost(part.costs.adder_overhead)
     matrices = 0

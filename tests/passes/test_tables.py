@@ -11,6 +11,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from hardwire.backends import Source
+from hardwire.backends.verilog import emit
 from hardwire.fixed import Ints, Rounding
 from hardwire.ir.builder import KernelBuilder
 from hardwire.ir.interpreter import run_kernel
@@ -23,6 +25,7 @@ from hardwire.passes.narrow import narrow
 from hardwire.passes.pipelines import flatten
 from hardwire.passes.tables import combine_tables
 from hardwire.proof.formal import prove
+from hardwire.schedule.pipeline import Timing, build
 from hardwire.solver import AdderGraph, solve_cached
 from hardwire.targets import target
 
@@ -74,8 +77,8 @@ def _edge(builder: KernelBuilder, x: int, rng: np.random.Generator) -> int:
     return builder.table(x, entries)
 
 
-def rewritten(kernel: Kernel, part: str) -> Kernel:
-    combined = combine_tables(kernel, target(part))
+def rewritten(kernel: Kernel, part: str, levels: int = 0) -> Kernel:
+    combined = combine_tables(kernel, target(part), levels)
     verify_kernel(combined, after="combine_tables")
     for step in (narrow, cse, dce):
         combined = step(combined)
@@ -84,10 +87,10 @@ def rewritten(kernel: Kernel, part: str) -> Kernel:
 
 
 @SETTINGS
-@given(seed=st.integers(0, 10**6), part=st.sampled_from(TARGETS))
-def test_same_function_and_proven(seed: int, part: str) -> None:
+@given(seed=st.integers(0, 10**6), part=st.sampled_from(TARGETS), levels=st.sampled_from([0, 3, 9]))
+def test_same_function_and_proven(seed: int, part: str, levels: int) -> None:
     kernel = table_network(seed)
-    combined = rewritten(kernel, part)
+    combined = rewritten(kernel, part, levels)
     codes = vectors_for(kernel, 400, seed)
     assert np.array_equal(run_kernel(kernel, codes), run_kernel(combined, codes))
     # Where tables of many common codes meet it may not be able to follow: then the compiler leaves them alone.
@@ -147,6 +150,51 @@ def test_tables_are_moved_to_fewer_bits() -> None:
     widths = [op.width for op in combined if op.code is OpCode.TABLE]
     assert sum(widths) < 4 + 4
     assert prove(program_of(kernel), combined).proven
+
+
+def _sum(n: int) -> Kernel:
+    """One neuron of n tables of four bits with entries of five."""
+    rng = np.random.default_rng(n)
+    builder = KernelBuilder("sum", [-8] * n, [7] * n, origin="lut")
+    return builder.build([builder.linear([builder.table(v, rng.integers(0, 32, 16)) for v in range(n)], [1] * n, 5)])
+
+
+def test_adders_take_tables_in_along_chains() -> None:
+    """Where an adder's LUT holds a table too, one chain takes a LUT for each bit of the tables, and few more."""
+    kernel, part = _sum(8), target("xcup-vu13p")
+    solve = partial(solve_cached, depth_limit=0)
+
+    def solved(matrix: Ints, lo: Ints, hi: Ints, depth: Ints) -> AdderGraph:
+        return solve(matrix, lo=lo, hi=hi, input_depth=depth)
+
+    luts = {}
+    for levels in (0, 5, 9):
+        flat = flatten(program_of(kernel), solved, fabric=part, unsigned=True, levels=levels).flat
+        luts[levels] = float(part.cost(flat).lut.sum())
+        assert np.array_equal(run_kernel(kernel, c := vectors_for(kernel, 400, 1)), run_kernel(flat, c))
+    assert luts[9] <= luts[5] < luts[0]
+    assert luts[9] <= 8 * 5 + 5
+
+
+@pytest.mark.tools
+def test_synthesis_takes_tables_in(tmp_path: Path) -> None:
+    """As the cost says: Yosys finds no LUT for a table beside its adder, nor a register behind a table."""
+    from hardwire.tools.yosys import synthesise
+
+    kernel, part = _sum(8), target("xcup-vu13p")
+    solve = partial(solve_cached, depth_limit=0)
+
+    def solved(matrix: Ints, lo: Ints, hi: Ints, depth: Ints) -> AdderGraph:
+        return solve(matrix, lo=lo, hi=hi, input_depth=depth)
+
+    program = flatten(program_of(kernel), solved, fabric=part, unsigned=True, levels=9)
+    timing = Timing.of(program, part)
+    circuit = build(timing, timing.path, 50.0)
+    (tmp_path / "k.v").write_text(emit(Source.scheduled("k", program, circuit))["k.v"])
+    result = synthesise([tmp_path / "k.v"], "k", family="xcup", workdir=tmp_path / "synth")
+    estimate = float(part.cost(program.flat).lut.sum())
+    assert 0.8 * estimate <= result.resources["lut"] <= 1.1 * estimate
+    assert result.resources["ff"] <= 1.05 * circuit.ff
 
 
 def test_networks_without_tables_are_left_alone() -> None:
