@@ -129,8 +129,11 @@ def test_a_recipe_keeps_within_its_bound_as_compiled() -> None:
         run(SMALL, changes=["cost.calibrations=-1"])
 
 
-def test_a_bound_that_no_design_keeps_is_told() -> None:
+def test_a_bound_that_no_design_keeps_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("sklearn")
     recipe: Recipe = read(SMALL, ["cost.at_most=20", "cost.calibrations=2", "train.epochs=2"])
     result = run(recipe)
-    assert result.summary["notes"][0].startswith("no epoch came to luts <= 20.4: the smallest, ")
+    assert result.summary["notes"] == ["nothing but constants is left within luts <= 20; a looser bound"]
+    monkeypatch.setattr("hardwire.train.pipeline._found", lambda *_: {"0": 30.0})
+    result = run(recipe)
+    assert result.summary["notes"][0].startswith("no epoch came to luts <= 20: the smallest, 30, is compiled")

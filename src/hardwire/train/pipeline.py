@@ -246,7 +246,8 @@ def _chosen(of: Plan, front: ParetoFront, history: History, model: nn.Module, sa
         say(f"compiling epoch {point.epoch}")
         cost = sum(_found(of, model).values())
         if cost <= within:
-            return point, ""
+            always = f"nothing but constants is left within {of.cost_name} <= {within:g}; a looser bound"
+            return point, "" if cost else always
         if cost < least:
             smallest, least = point, cost
     front.load(smallest, model)
