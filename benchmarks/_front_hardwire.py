@@ -43,7 +43,7 @@ FAMILIES: dict[str, Callable[[], nn.Module]] = {"hardwire-dense": dense, "hardwi
 WEIGHTS = {"hardwire-dense": (6e-3, 0.5), "hardwire-tables": (6e-3, 0.15)}
 """Of the logarithm of the LUTs in the loss, first and last."""
 SETTINGS = Options(rate=0.01, decay=0.0, optimiser="adam", schedule="restarts")
-OTHERWISE = {"hardwire-dense": {"bits_rate": 5.0}}
+OTHERWISE = {"hardwire-dense": {"bits_rate": 5.0, "compile": True}}
 TAUGHT = {"share": 0.5, "temperature": 1.0}
 """By three float networks of the same rows, whose CPU seconds count as training."""
 TEACHER = (16, 96, 64, 5)
