@@ -212,7 +212,10 @@ def float_against_fixed(model: Mapping[str, Any]) -> Figure:
 
 @styled
 def roc_curves(model: Mapping[str, Any], classes: Sequence[str], title: str = "") -> Figure:
-    """Background efficiency over signal efficiency, a colour a class: fixed point solid, float dashed on top of it."""
+    """Background efficiency over signal efficiency, a colour a class: fixed point solid, float dashed on top of it.
+
+    Classes beyond the colours take these again, dotted.
+    """
     figure = Figure(figsize=(HALF, 4.1), layout="constrained")
     axes = figure.subplots()
     handles: list[Any] = []
@@ -223,6 +226,7 @@ def roc_curves(model: Mapping[str, Any], classes: Sequence[str], title: str = ""
     lowest = 1.0
     for index, name in enumerate(classes):
         colour = SERIES[index % len(SERIES)]
+        lines["fixed"]["ls"] = "-" if index < len(SERIES) else (0, (1.0, 0.8))
         for kind, line in lines.items():
             if kind not in model["roc"].get(name, {}):
                 continue
@@ -232,7 +236,7 @@ def roc_curves(model: Mapping[str, Any], classes: Sequence[str], title: str = ""
             axes.plot(tpr[seen], fpr[seen], **{"color": colour, **line})
         area = model.get("auc_fixed", {}).get(name)
         words = f"{label(name, 14)}" + ("" if area is None else f", AUC {area:.3f}")
-        handles.append(Line2D([], [], color=colour, lw=2.6, label=words))
+        handles.append(Line2D([], [], color=colour, lw=2.6, ls=lines["fixed"]["ls"], label=words))
     if any("float" in curves for curves in model["roc"].values()):
         handles.append(Line2D([], [], **lines["float"], label="float"))
     axes.set_yscale("log")
@@ -245,7 +249,7 @@ def roc_curves(model: Mapping[str, Any], classes: Sequence[str], title: str = ""
     axes.set_ylabel("background efficiency (false positive rate)")
     axes.set_title(label(title, 40))
     axes.grid(True)
-    axes.legend(handles=handles, loc="lower right")
+    axes.legend(handles=handles, loc="best")
     return figure
 
 
