@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import sys
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -76,6 +75,10 @@ def _edge(builder: KernelBuilder, x: int, rng: np.random.Generator) -> int:
         return x
     entries = np.round(np.cumsum(rng.normal(0, 1.5, hi - lo + 1))).astype(np.int64) + int(rng.integers(-9, 9))
     return builder.table(x, entries)
+
+
+def solved(matrix: Ints, lo: Ints, hi: Ints, depth: Ints) -> AdderGraph:
+    return solve_cached(matrix, lo=lo, hi=hi, input_depth=depth, depth_limit=0)
 
 
 def rewritten(kernel: Kernel, part: str, levels: int = 0) -> Kernel:
@@ -174,11 +177,6 @@ def _sum(n: int) -> Kernel:
 def test_adders_take_tables_in_along_chains() -> None:
     """Where an adder's LUT holds a table too, one chain takes a LUT for each bit of the tables, and few more."""
     kernel, part = _sum(8), target("xcup-vu13p")
-    solve = partial(solve_cached, depth_limit=0)
-
-    def solved(matrix: Ints, lo: Ints, hi: Ints, depth: Ints) -> AdderGraph:
-        return solve(matrix, lo=lo, hi=hi, input_depth=depth)
-
     luts = {}
     for levels in (0, 5, 9):
         flat = flatten(program_of(kernel), solved, fabric=part, unsigned=True, levels=levels).flat
@@ -194,11 +192,6 @@ def test_synthesis_takes_tables_in(tmp_path: Path) -> None:
     from hardwire.tools.yosys import synthesise
 
     kernel, part = _sum(8), target("xcup-vu13p")
-    solve = partial(solve_cached, depth_limit=0)
-
-    def solved(matrix: Ints, lo: Ints, hi: Ints, depth: Ints) -> AdderGraph:
-        return solve(matrix, lo=lo, hi=hi, input_depth=depth)
-
     program = flatten(program_of(kernel), solved, fabric=part, unsigned=True, levels=9)
     timing = Timing.of(program, part)
     circuit = build(timing, timing.path, 50.0)
@@ -218,11 +211,6 @@ def test_networks_without_tables_are_left_alone() -> None:
 def test_what_the_proof_cannot_follow_is_left_alone() -> None:
     kernel = table_network(2)
     program = program_of(kernel)
-    solve = partial(solve_cached, depth_limit=0)
-
-    def solved(matrix: Ints, lo: Ints, hi: Ints, depth: Ints) -> AdderGraph:
-        return solve(matrix, lo=lo, hi=hi, input_depth=depth)
-
     plain = flatten(program, solved).flat
     combined = flatten(program, solved, fabric=target()).flat
     refused = flatten(program, solved, fabric=target(), proven=lambda _program, _kernel: False).flat

@@ -21,15 +21,23 @@ from hardwire.nn.quantisers import Quantiser, Stated
 from hardwire.nn.quantisers.stated import gridded
 from hardwire.nn.scheme import LEARNED, Make, Scheme
 from hardwire.quantiser import Quantiser as Frozen
-from hardwire.train.nodes._grids import along, at_back, at_front, begin, begin_weight, by_feature, holding, in_steps
+from hardwire.train.nodes._grids import (
+    MOST_BITS,
+    along,
+    at_back,
+    at_front,
+    begin,
+    begin_weight,
+    by_feature,
+    holding,
+    in_steps,
+)
 
 Rule = Callable[[Node, "Making"], nn.Module]
 """Makes the module that computes a node from its inputs; raises `UnsupportedError` with the reason if it cannot."""
 
 RULES: dict[str, Rule] = {}
 """Rules by node kind; filled as the files of this package are imported."""
-
-_MOST_BITS = 24
 
 R = TypeVar("R", bound=Rule)
 
@@ -141,7 +149,7 @@ class Making:
         (port,) = program.outputs
         lo, hi = program.port_range(port)
         scales = set(np.ravel(program.port_scale(port)).tolist())
-        if len(scales) > 1 or fraction_bits(min(scales)) is None or max(-lo.min(), hi.max()) >> _MOST_BITS:
+        if len(scales) > 1 or fraction_bits(min(scales)) is None or max(-lo.min(), hi.max()) >> MOST_BITS:
             return None
         return Frozen(np.array(float(min(scales))), lo.min(), hi.max(), Rounding.RND, Overflow.SAT)
 

@@ -16,7 +16,8 @@ from hardwire.layers._scales import column_codes, lsb_exponent
 from hardwire.nn.quantisers import LearnedRange, LearnedWeight, Quantiser, Tracker
 from hardwire.quantiser import Quantiser as Frozen
 
-_MOST_BITS = 24
+MOST_BITS = 24
+"""Widest codes of a grid that a file's values are put on."""
 _PRUNED = 0.5
 """Share of zeros from which a matrix counts as pruned: its zeros stay."""
 _NOTHING = -16.0
@@ -44,7 +45,7 @@ def holding(values: Floats, scale: Any = None, *, pruned: bool = False) -> Froze
     else:
         groups, steps = [row.tolist() for row in rows], np.array([float(unit) for unit in units])
     ends = [_ends(group) for group in groups]
-    if any(hi.bit_length() >= _MOST_BITS for _, hi in ends):
+    if any(hi.bit_length() >= MOST_BITS for _, hi in ends):
         return None
     shape = (-1, *(1,) * (values.ndim - 1))
     lo, hi = (np.array(column, np.int64).reshape(shape) for column in zip(*ends, strict=True))
@@ -60,7 +61,7 @@ def in_steps(values: Floats, steps: Floats, *, pruned: bool = False) -> Frozen |
     if np.any(codes != np.rint(codes)):
         return holding(values, pruned=pruned)
     ends = [_ends([int(code)]) for code in codes.ravel()]
-    if any(hi.bit_length() >= _MOST_BITS for _, hi in ends):
+    if any(hi.bit_length() >= MOST_BITS for _, hi in ends):
         return None
     lo, hi = (np.array(column, np.int64).reshape(values.shape) for column in zip(*ends, strict=True))
     return _weights_rule(values, steps, lo, hi, pruned)
